@@ -1,0 +1,56 @@
+# Everything installs into .venv in this checkout. `make demo` and `make test` need only Python 3.11 and a package registry.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# Two tests at once on two cores: the libraries below need not multiply that.
+TESTS := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(VENV)/bin/pytest -q -n 2
+
+.PHONY: install install-core demo test check lint types layers docs fast all-tests clean browser
+
+install: $(VENV)/.installed
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit("Holdtrue needs Python 3.11 or newer; found " + sys.version.split()[0]) if sys.version_info < (3, 11) else None'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@
+
+# What a user installs: no tests, no torch.
+$(VENV)/.core: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit("Holdtrue needs Python 3.11 or newer; found " + sys.version.split()[0]) if sys.version_info < (3, 11) else None'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	touch $@
+
+install-core: $(VENV)/.core
+
+demo: $(VENV)/.core
+	cd examples/hotel_cancellations && ../../$(BIN)/holdtrue run
+
+browser:
+	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || .ci/browser
+
+# The fast tier: every test that takes under a second or so.
+test: install browser
+	$(TESTS) -m "not slow and not realdata"
+
+all-tests: install browser
+	$(TESTS)
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: install
+	$(BIN)/pyright
+
+layers: install
+	$(BIN)/lint-imports
+
+docs: install
+	$(BIN)/python docs/build.py --check
+
+check: lint types layers docs all-tests
+
+clean:
+	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis .import_linter_cache examples/*/.holdtrue

@@ -1,0 +1,1 @@
+"""Learners: each one file under learners/, fitted on encoded rows and written as ONNX operators."""

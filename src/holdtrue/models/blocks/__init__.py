@@ -1,0 +1,1 @@
+"""What several learners share: links, distances, calibration, trees, each with its ONNX operators."""

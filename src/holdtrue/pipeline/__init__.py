@@ -1,0 +1,14 @@
+"""The whole path walked once: from a project folder to a release in the registry.
+
+The path through this package:
+    workspace.py   the project folder and its store
+    draft.py       a first project file for a data set
+    prepare.py     snapshot, contract, typed columns, split
+    learn.py       baselines, search, final fit, calibration, threshold
+    make.py        the graph, its proof, and the candidate's name
+    promising.py   what each promise says; judging.py measures it
+    reporting.py   the report and the verdict
+    run.py         all of it, and the release
+    keeping.py     releases that are there; predicting.py, reproduce.py, why.py and doctor.py use them
+    api.py         the same from Python
+"""

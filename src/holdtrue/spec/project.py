@@ -1,0 +1,138 @@
+"""The project: every setting of `holdtrue.yaml`, with its default and what it allows."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from holdtrue.spec.promises import Names, PromiseEntry, Section, Share
+
+Columns = Annotated[Names, Field(min_length=1)]
+
+
+class Data(Section):
+    """Where the rows are and what their columns mean."""
+
+    source: str = Field(description="A csv, parquet, arrow or jsonl file, a folder of parts, or a database URL.")
+    query: str | None = Field(default=None, description="The SELECT to run when the source is a database.")
+    test: str | None = Field(default=None, description="A second file whose rows are the held-out ones.")
+    delimiter: str | None = Field(default=None, description="Found by itself when left out.")
+    encoding: str | None = Field(default=None, description="Found by itself when left out.")
+    header: bool = True
+    columns: tuple[str, ...] | None = Field(default=None, description="Names for a file without a header.")
+    target: str = Field(description="The column to predict.")
+    positive: str | None = Field(default=None, description="The class that counts as positive in a binary task.")
+    time: Names = Field(
+        default=(), description="The column that orders the rows; or year, month and day columns as a list."
+    )
+    key: Names = Field(default=(), description="The columns that name a row.")
+    drop: Names = Field(default=(), description="Columns the model must not see, such as what is known only later.")
+
+    @model_validator(mode="after")
+    def _target_is_seen(self) -> Self:
+        if self.target in self.drop:
+            raise ValueError(f"the target {self.target!r} is also in drop")
+        return self
+
+    @model_validator(mode="after")
+    def _a_query_has_a_database(self) -> Self:
+        if self.query is not None and not any("://" in place for place in (self.source, self.test or "")):
+            raise ValueError(
+                f"there is a query, and {self.source} is no database; give a URL such as sqlite:///file.db"
+            )
+        return self
+
+
+class SplitSettings(Section):
+    """Which rows teach, which choose, and which judge."""
+
+    by: Literal["time", "group", "stratified", "random", "given"] | None = None
+    group: str | None = Field(default=None, description="Rows with the same value stay together.")
+    validation: Share = Field(default=0.15, gt=0, lt=0.9)
+    test: Share = Field(default=0.2, gt=0, lt=0.9)
+
+    @model_validator(mode="after")
+    def _rows_are_left(self) -> Self:
+        if self.validation + self.test >= 0.95:
+            raise ValueError("validation and test together leave less than 5 % of the rows to learn from")
+        if self.by == "group" and self.group is None:
+            raise ValueError("a split by group needs `group`, the column whose rows stay together")
+        return self
+
+
+class Learn(Section):
+    """What is tried, and how much work may go into it."""
+
+    learners: Names = Field(default=(), description="Those of the task when left out.")
+    trials: int = Field(default=20, ge=1, le=10_000, description="Settings tried in all; work, never seconds.")
+    sampler: Literal["tpe", "random", "grid"] = "tpe"
+    folds: int = Field(default=5, ge=2, le=20, description="For out-of-fold predictions.")
+    class_weight: Literal["balanced"] | dict[str, float] | None = None
+    seed: int = Field(default=7, ge=0, le=2**31 - 1)
+
+
+class Cost(Section):
+    """What each kind of mistake costs, in one unit; a benefit is negative."""
+
+    false_positive: float = 1.0
+    false_negative: float = 1.0
+    true_positive: float = 0.0
+    true_negative: float = 0.0
+
+    @model_validator(mode="after")
+    def _a_mistake_costs(self) -> Self:
+        if self.false_positive <= self.true_negative or self.false_negative <= self.true_positive:
+            raise ValueError("a mistake must cost more than being right about the same row")
+        return self
+
+
+class Decide(Section):
+    """How probabilities become decisions, and numbers become intervals."""
+
+    cost: Cost | None = None
+    coverage: Share = Field(default=0.9, gt=0.5, lt=1, description="The share that predicted intervals must cover.")
+
+
+class Report(Section):
+    """What the report looks at beside the promises."""
+
+    slices: Names = Field(default=(), description="Columns to slice by; all that make sense when left out.")
+    fair_across: Names = Field(default=(), description="Columns whose groups are compared, beside the promises.")
+    learning_curve: bool = True
+
+
+class Project(Section):
+    """One project file, read and checked."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
+    task: Literal["classification", "regression"] | None = Field(
+        default=None, description="Found from the target when left out."
+    )
+    data: Data
+    split: SplitSettings = SplitSettings()
+    learn: Learn = Learn()
+    decide: Decide = Decide()
+    report: Report = Report()
+    promises: tuple[PromiseEntry, ...] = ()
+    confidence: Annotated[Share, Field(ge=0.5, lt=1)] = 0.95
+
+    @field_validator("promises")
+    @classmethod
+    def _promises_can_hold_together(cls, promises: tuple[PromiseEntry, ...]) -> tuple[PromiseEntry, ...]:
+        least: dict[str, float] = {}
+        most: dict[str, float] = {}
+        for entry in promises:
+            if entry.quality is None:
+                continue
+            about = f"{entry.quality.metric} {sorted((entry.quality.where or {}).items())}"
+            if entry.quality.at_least is not None:
+                least[about] = max(least.get(about, float("-inf")), entry.quality.at_least)
+            if entry.quality.at_most is not None:
+                most[about] = min(most.get(about, float("inf")), entry.quality.at_most)
+        faults = [
+            f"{about.split(' ', 1)[0]} is promised to be at least {least[about]} and at most {most[about]}"
+            for about in sorted(least.keys() & most.keys())
+            if least[about] > most[about]
+        ]
+        if faults:
+            raise ValueError(f"some contradict: {'; '.join(faults)}")
+        return promises

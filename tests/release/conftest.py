@@ -1,0 +1,18 @@
+"""Lets the tests of this folder share the small releases of `made_release.py`."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+
+@pytest.fixture(scope="session")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with one release in it, not to be changed: copy the release to harm it."""
+    from made_release import written
+
+    place = tmp_path_factory.mktemp("store")
+    written(place)
+    return place
