@@ -3,7 +3,8 @@
     python benchmarks/scale/whole.py              # all sizes; writes whole.json and whole.md beside this file
     python benchmarks/scale/whole.py --rows 750000
 
-Flights of January to June 2001 (flights_3m): is a flight more than 15 minutes late? One LightGBM with its default settings.
+Flights of January to June 2001 (flights_3m): is a flight more than 15 minutes late? One LightGBM
+with its default settings.
 Every size is a process of its own, so that its peak memory is its own. Time is that of the processor, which a busy
 machine disturbs less than the clock on the wall.
 """
@@ -102,7 +103,7 @@ def write(found: list[dict[str, object]]) -> None:
     lines = [
         "# Three million rows through the whole walk",
         "",
-        f"{about['machine']}, {about['date']}, commit {about['commit']}. One LightGBM with default settings on one thread.",
+        f"{about['machine']}, {about['date']}, commit {about['commit']}. One LightGBM, default settings, one thread.",
         "",
         "| rows | CPU s | CPU µs a row | peak MB | verdict |",
         "|---|---|---|---|---|",

@@ -188,8 +188,8 @@ def test_prediction_imports_nothing_that_trains(made: Path, tmp_path: Path) -> N
     code = (
         "import sys; from holdtrue.cli.verbs import predict; from pathlib import Path\n"
         "predict('champion', 'rows.csv', Path('out.csv'), Path(), as_json=True)\n"
-        "print(sorted(name for name in ('sklearn', 'lightgbm', 'optuna', 'holdtrue.training', 'holdtrue.models.learners')"
-        " if name in sys.modules))"
+        "print(sorted(name for name in"
+        " ('sklearn', 'lightgbm', 'optuna', 'holdtrue.training', 'holdtrue.models.learners') if name in sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"

@@ -63,7 +63,7 @@ def init(
     return 0
 
 
-def _guessed(guesses: Sequence[Told], places: Sequence[Path], folder: Path) -> None:
+def _guessed(guesses: "Sequence[Told]", places: Sequence[Path], folder: Path) -> None:
     out = console()
     rows = [(guess.about, guess.guess, guess.because) for guess in guesses]
     out.print(table("What was guessed, and why", ("about", "guess", "because"), rows))
