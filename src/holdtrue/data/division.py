@@ -15,7 +15,7 @@ from holdtrue.data.moments import time_values
 from holdtrue.data.units import Units, units_of_content, units_of_group
 
 By = Literal["time", "group", "stratified", "random", "given"]
-Rows = Int64[np.ndarray, " rows"]
+Rows = Int64[np.ndarray, " _rows"]
 FEWEST_ROWS = 10
 
 

@@ -118,7 +118,7 @@ def quotient_limits(
     return end(0), end(1)
 
 
-def with_unseen(units: Float64[np.ndarray, " units"]) -> Float64[np.ndarray, " units"]:
+def with_unseen(units: Float64[np.ndarray, " units"]) -> Float64[np.ndarray, " padded"]:
     """Add a row that pulls each way as strongly as any that was seen (Bonett and Price 2012 do so for shares).
 
     Two models that answer nearly every row alike differ in a handful of rows, which say little about the next ones: for

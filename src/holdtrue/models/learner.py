@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float32, Float64
@@ -43,6 +43,7 @@ class Rows:
     weight: Float64[np.ndarray, " rows"] | None = None
 
 
+@runtime_checkable
 class Fitted(Protocol):
     """What a learner gives back."""
 

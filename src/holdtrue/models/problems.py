@@ -80,13 +80,13 @@ def written(fitted: Fitted, features: int) -> bytes:
     return graph.model().SerializeToString(deterministic=True)
 
 
-def graph_answers(fitted: Fitted, *batches: Float32[np.ndarray, "rows features"]) -> list[Float32[np.ndarray, "_ _"]]:
+def graph_answers(fitted: Fitted, *batches: Float32[np.ndarray, "_rows features"]) -> list[Float32[np.ndarray, "_ _"]]:
     made = session(written(fitted, batches[0].shape[1]))
     return [np.asarray(made.run(["answer"], {"features": batch})[0]) for batch in batches]
 
 
 def worst_difference(
-    fitted: Fitted, rows: Rows, *batches: Float32[np.ndarray, "rows features"]
+    fitted: Fitted, rows: Rows, *batches: Float32[np.ndarray, "_rows features"]
 ) -> tuple[float, Float64[np.ndarray, "_ _"]]:
     """Give the largest difference between model and graph, and the model's answers.
 

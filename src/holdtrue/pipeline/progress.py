@@ -1,8 +1,9 @@
 """How far a long work has come, told to whoever listens."""
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 
+@runtime_checkable
 class Tell(Protocol):
     """Hears of progress: the stage, how much is done, how much there is (None when nobody knows)."""
 

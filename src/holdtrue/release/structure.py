@@ -84,7 +84,12 @@ def _all_faults(model: ModelProto, interface: Interface) -> Iterator[str]:
         yield f"{len(model.graph.node):,} operators are over the limit of {MOST_NODES:,}"
         return
     yield from _header_faults(model)
-    yield from _message_faults(model)
+    broken = False
+    for fault in _message_faults(model):
+        broken = True
+        yield fault
+    if broken:  # names may be bytes and sizes may lie: what follows would read them
+        return
     yield from _graph_faults(model.graph)
     yield from _edge_faults(model.graph, interface)
 
@@ -107,6 +112,10 @@ def _header_faults(model: ModelProto) -> Iterator[str]:
         yield "functions are not allowed"
     if model.training_info:
         yield "training information is not allowed"
+    if model.graph.sparse_initializer:
+        yield "sparse tensors are not allowed"
+    if model.graph.quantization_annotation:
+        yield "quantisation annotations are not allowed"
     metadata = sum(len(entry.key) + len(entry.value) for entry in model.metadata_props)
     if metadata > MOST_METADATA_BYTES:
         yield f"{metadata:,} bytes of metadata are over the limit of {MOST_METADATA_BYTES:,}"
@@ -192,10 +201,6 @@ def _tensor_faults(tensor: TensorProto) -> Iterator[str]:
 
 
 def _graph_faults(graph: GraphProto) -> Iterator[str]:
-    if graph.sparse_initializer:
-        yield "sparse tensors are not allowed"
-    if graph.quantization_annotation:
-        yield "quantisation annotations are not allowed"
     made = [entry.name for entry in (*graph.input, *graph.initializer)]
     ready = set(made)
     if len(ready) != len(made):

@@ -31,7 +31,7 @@ def mcnemar(only_one: int, only_two: int) -> float:
 
 def mean_difference(
     one: Float64[np.ndarray, " rows"],
-    two: Float64[np.ndarray, " rows"],
+    two: Float64[np.ndarray, " _rows"],
     confidence: float,
     seed: int,
     clusters: Int64[np.ndarray, " rows"] | None = None,

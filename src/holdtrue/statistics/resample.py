@@ -19,7 +19,7 @@ class Resampler:
     order: Int64[np.ndarray, " rows"]
     start: Int64[np.ndarray, " units"]
     size: Int64[np.ndarray, " units"]
-    strata: tuple[Int64[np.ndarray, " members"], ...]
+    strata: tuple[Int64[np.ndarray, " _members"], ...]
 
     @property
     def units(self) -> int:

@@ -9,7 +9,7 @@ from holdtrue.models.learner import Value
 from holdtrue.training.examples import Examples, Terms
 from holdtrue.training.fit import encode_and_fit
 
-Fold = tuple[Int64[np.ndarray, " train"], Int64[np.ndarray, " held"]]
+Fold = tuple[Int64[np.ndarray, " _train"], Int64[np.ndarray, " _held"]]
 
 
 def out_of_fold(

@@ -12,7 +12,7 @@ from holdtrue.models.problems import graph_answers, problem
 
 
 def on_a_line(places: list[float], values: list[float]) -> Rows:
-    return Rows(x=np.array(places, dtype=np.float32).reshape(-1, 1), y=np.array(values), classes=0)
+    return Rows(x=np.array(places, dtype=np.float32).reshape(-1, 1), y=np.array(values, dtype=np.float64), classes=0)
 
 
 def answer(rows: Rows, neighbours: int, x: float) -> float:

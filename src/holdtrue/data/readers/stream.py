@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from holdtrue.core.errors import DataFault
 
@@ -25,6 +25,7 @@ MAGIC = {
 BZ2_BLOCK = bytes.fromhex("314159265359")
 
 
+@runtime_checkable
 class Readable(Protocol):
     """What gives bytes."""
 

@@ -10,7 +10,7 @@ WIDTH, HEIGHT = 440, 300
 LEFT, RIGHT, TOP, BOTTOM = 56, 14, 12, 42
 ROW = 24  # the height of one line of a list of intervals
 
-Point = tuple[float, float]
+Point = Sequence[float]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,7 +1,6 @@
 """Squared distances from a batch to kept training rows, in numpy and as operators."""
 
 from dataclasses import dataclass
-from typing import Self
 
 import numpy as np
 from jaxtyping import Float32, Float64
@@ -22,7 +21,7 @@ class Kept:
     centre: Float64[np.ndarray, " features"]
 
     @classmethod
-    def around_mean(cls, rows: Float32[np.ndarray, "kept features"]) -> Self:
+    def around_mean(cls, rows: Float32[np.ndarray, "kept features"]) -> "Kept":
         return cls(rows=np.ascontiguousarray(rows), centre=rows.mean(axis=0, dtype=np.float64))
 
     def squared(self, x: Float32[np.ndarray, "rows features"]) -> Float64[np.ndarray, "rows kept"]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float32, Float64
@@ -20,6 +20,7 @@ MOST_ITERATIONS = 300_000  # about a minute at ten thousand rows; a problem that
 CHUNK_ROWS = 1_000  # bounds the matrix of distances
 
 
+@runtime_checkable
 class Supported(Protocol):
     """What is used of scikit-learn's support vector machines."""
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float32, Float64
@@ -55,6 +55,7 @@ class Network:
         return None
 
 
+@runtime_checkable
 class Net(Protocol):
     """What is used of scikit-learn's networks."""
 

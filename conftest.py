@@ -1,0 +1,19 @@
+"""What all tests share, those in docstrings too: property tests draw the same examples every time, a slow machine fails
+nothing, and signatures are checked as they are called.
+
+The hook must be there before the first module of the package is imported; hence a file above both `src` and `tests`.
+"""
+
+import tests.checked
+from hypothesis import HealthCheck, settings
+from jaxtyping import install_import_hook
+
+# All stages but `spec`, which pydantic checks in use as well, and `cli`, whose signatures typer reads.
+STAGES = (
+    "core", "statistics", "data", "features", "tasks", "models", "training",
+    "evaluation", "promises", "release", "registry", "pipeline",
+)  # fmt: skip
+install_import_hook([f"holdtrue.{stage}" for stage in STAGES], f"{tests.checked.__name__}.checked")
+
+settings.register_profile("steady", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("steady")
