@@ -84,6 +84,7 @@ def _all_faults(model: ModelProto, interface: Interface) -> Iterator[str]:
         yield f"{len(model.graph.node):,} operators are over the limit of {MOST_NODES:,}"
         return
     yield from _header_faults(model)
+    yield from (f"{what} not allowed" for what, there in _foreign(model).items() if there)
     broken = False
     for fault in _message_faults(model):
         broken = True
@@ -108,17 +109,19 @@ def _header_faults(model: ModelProto) -> Iterator[str]:
             yield f"operator set {entry.domain!r} {entry.version} is outside {known.start} to {known.stop - 1}"
     if "" not in domains:
         yield "the standard operator set is not imported"
-    if model.functions:
-        yield "functions are not allowed"
-    if model.training_info:
-        yield "training information is not allowed"
-    if model.graph.sparse_initializer:
-        yield "sparse tensors are not allowed"
-    if model.graph.quantization_annotation:
-        yield "quantisation annotations are not allowed"
     metadata = sum(len(entry.key) + len(entry.value) for entry in model.metadata_props)
     if metadata > MOST_METADATA_BYTES:
         yield f"{metadata:,} bytes of metadata are over the limit of {MOST_METADATA_BYTES:,}"
+
+
+def _foreign(model: ModelProto) -> Mapping[str, bool]:
+    """Tell which parts of the format the model uses that no release has."""
+    return {
+        "functions are": bool(model.functions),
+        "training information is": bool(model.training_info),
+        "sparse tensors are": bool(model.graph.sparse_initializer),
+        "quantisation annotations are": bool(model.graph.quantization_annotation),
+    }
 
 
 def _message_faults(model: ModelProto) -> Iterator[str]:
