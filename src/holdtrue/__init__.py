@@ -4,10 +4,15 @@ Read the packages in the order of the data: core, statistics, spec, data, featur
 evaluation, promises, release, registry, pipeline, cli.
 """
 
+import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from holdtrue.pipeline.api import OpenProject
+
+# ONNX Runtime reports to its maker and writes an id of the device into the home folder, from the moment it is imported.
+# Only this variable, set before, keeps it from both; a user who sets it to 0 has asked for it.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 __version__ = "0.1.0"
 __all__ = ["__version__", "open"]

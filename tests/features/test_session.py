@@ -1,5 +1,10 @@
 """Running a graph over a table."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import polars as pl
 import pytest
@@ -59,3 +64,10 @@ def test_text_goes_through_as_it_is() -> None:
     words = ["é中😀", " ", "a\nb", ""]
     answered = run(session(graph.model().SerializeToString()), pl.DataFrame({"a": words}))
     assert answered["same"][:, 0].tolist() == words
+
+
+def test_the_runtime_reports_to_nobody(tmp_path: Path) -> None:
+    environ = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
+    code = "from holdtrue.features.session import session"
+    subprocess.run([sys.executable, "-c", code], env=environ | {"HOME": str(tmp_path)}, check=True)
+    assert not list(tmp_path.rglob("*deviceid*"))
