@@ -33,7 +33,7 @@ from holdtrue.models.proof import TOLERANCE, prove
 from holdtrue.models.settings import defaults
 
 HERE = Path(__file__).parent
-DATA = Path(os.environ.get("HOLDTRUE_TEST_DATA", HERE.parents[2] / "shared" / "data"))
+DATA = Path(os.environ.get("HOLDTRUE_TEST_DATA", HERE.parents[1] / "data"))
 MOST_TRAINING_ROWS, MOST_REAL_ROWS = 5_000, 2_000
 SEED = 7
 

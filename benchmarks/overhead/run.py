@@ -11,7 +11,7 @@ The bare script (bare.py) makes the same fits with the settings that Holdtrue's 
 Each is a process of its own, on one thread, in turns; the claim is about the median ratio of processor time.
 Also: 30,000 rows from a CSV to a release take at most 60 s, from `holdtrue init` with all its defaults.
 
-Reads HOLDTRUE_TEST_DATA (default ../shared/data beside the repository). Writes result.json and result.md beside this
+Reads HOLDTRUE_TEST_DATA (default: `data` in this checkout). Writes result.json and result.md beside this
 file (or to --out).
 """
 
@@ -35,7 +35,7 @@ from typing import Any
 import polars as pl
 
 HERE = Path(__file__).parent
-DATA = Path(os.environ.get("HOLDTRUE_TEST_DATA", HERE.parents[2] / "shared" / "data"))
+DATA = Path(os.environ.get("HOLDTRUE_TEST_DATA", HERE.parents[1] / "data"))
 SOURCE = DATA / "hotel_bookings" / "hotel_bookings.csv.gz"
 DROP = ("reservation_status", "reservation_status_date", "assigned_room_type")
 FOLDS, VALIDATION, TEST = 3, 0.1, 0.2

@@ -8,7 +8,7 @@ The same learner (LightGBM), settings, rows and rule for early stopping on both 
 Claim: the value of the script lies within Holdtrue's 95 % interval (or is worse); Adult reaches an AUC of 0.927.
 Both sides also depend on the luck of the seed, so each is repeated; result.json has the paired difference of every fit.
 
-Reads HOLDTRUE_TEST_DATA (default ../shared/data beside the repository). Writes result.json and result.md beside this
+Reads HOLDTRUE_TEST_DATA (default: `data` in this checkout). Writes result.json and result.md beside this
 file (or to --out).
 """
 
@@ -41,7 +41,7 @@ from holdtrue.pipeline.prepare import Prepared, prepare, take
 from holdtrue.pipeline.progress import silent
 
 HERE = Path(__file__).parent
-DATA = Path(os.environ.get("HOLDTRUE_TEST_DATA", HERE.parents[2] / "shared" / "data"))
+DATA = Path(os.environ.get("HOLDTRUE_TEST_DATA", HERE.parents[1] / "data"))
 LEARN = "learn: {{learners: [lightgbm], trials: 1, seed: {seed}}}\nreport: {{learning_curve: false}}\n"
 SEEDS = (7, 1, 2, 3, 4)  # the first is Holdtrue's default
 ENCODINGS: tuple[Encoding, ...] = ("codes", "native")

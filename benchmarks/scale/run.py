@@ -2,7 +2,7 @@
 
     python benchmarks/scale/run.py            # all sizes; writes result.json and result.md beside this file
 
-Reads flights_3m from HOLDTRUE_TEST_DATA (default ../shared/data beside the repository). Every run is a process of its
+Reads flights_3m from HOLDTRUE_TEST_DATA (default: `data` in this checkout). Every run is a process of its
 own, so that its peak memory is its own. A stage is added by adding a function to STAGES.
 """
 
@@ -27,7 +27,7 @@ from holdtrue.data.snapshot import Snapshot, snapshot
 from holdtrue.data.source import Source, batches
 
 HERE = Path(__file__).parent
-DATA = Path(os.environ.get("HOLDTRUE_TEST_DATA", HERE.parents[2] / "shared" / "data"))
+DATA = Path(os.environ.get("HOLDTRUE_TEST_DATA", HERE.parents[1] / "data"))
 SIZES = (750_000, 1_500_000, 3_000_000)
 FORMS = ("parquet", "csv")
 REPEATS = 3

@@ -25,7 +25,7 @@ from pathlib import Path
 import polars as pl
 
 HERE = Path(__file__).parent
-DATA = Path(os.environ.get("HOLDTRUE_TEST_DATA", HERE.parents[2] / "shared" / "data"))
+DATA = Path(os.environ.get("HOLDTRUE_TEST_DATA", HERE.parents[1] / "data"))
 SIZES = (750_000, 1_500_000, 3_000_000)
 LIMIT_MB = 4096
 PROJECT = """\

@@ -20,7 +20,7 @@ from holdtrue.data.splits import Split, Table, split
 
 pytestmark = pytest.mark.realdata
 
-DATA = Path(os.environ.get("HOLDTRUE_TEST_DATA", Path(__file__).parents[3] / "shared" / "data"))
+DATA = Path(os.environ.get("HOLDTRUE_TEST_DATA", ""))
 ADULT = ["age", "workclass", "fnlwgt", "education", "education-num", "marital-status", "occupation", "relationship"]
 LATER = ["race", "sex", "capital-gain", "capital-loss", "hours-per-week", "native-country", "income"]
 

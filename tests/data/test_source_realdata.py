@@ -10,7 +10,7 @@ from holdtrue.core.files import ObjectStore
 from holdtrue.data.snapshot import Snapshot, scan, snapshot
 from holdtrue.data.source import Source, batches
 
-DATA = Path(os.environ.get("HOLDTRUE_TEST_DATA", Path(__file__).parents[3] / "shared" / "data"))
+DATA = Path(os.environ.get("HOLDTRUE_TEST_DATA", ""))
 
 pytestmark = pytest.mark.realdata
 

@@ -118,14 +118,14 @@ def test_a_bound_must_be_a_number() -> None:
 @pytest.mark.parametrize(
     ("bound", "way", "reason"),
     [
-        (0.39, "at_least", "log_loss 0.412 (0.398 to 0.427 on 11 939 rows): promised at least 0.39."),
-        (0.39, "at_most", "log_loss 0.412 (0.398 to 0.427 on 11 939 rows): promised at most 0.39; "
+        (0.39, "at_least", "log_loss 0.412 (0.398 to 0.427 on 11,939 rows): promised at least 0.39."),
+        (0.39, "at_most", "log_loss 0.412 (0.398 to 0.427 on 11,939 rows): promised at most 0.39; "
          "even the lower limit breaks it."),
-        (0.42, "at_most", "log_loss 0.412 (0.398 to 0.427 on 11 939 rows): promised at most 0.42; "
-         "about 96 000 rows would settle it."),
-        (0.40, "at_most", "log_loss 0.412 (0.398 to 0.427 on 11 939 rows): promised at most 0.4; "
+        (0.42, "at_most", "log_loss 0.412 (0.398 to 0.427 on 11,939 rows): promised at most 0.42; "
+         "about 96,000 rows would settle it."),
+        (0.40, "at_most", "log_loss 0.412 (0.398 to 0.427 on 11,939 rows): promised at most 0.4; "
          "the value itself breaks it, so more rows are unlikely to prove it: improve the model."),
-        (0.412, "at_least", "log_loss 0.412 (0.398 to 0.427 on 11 939 rows): promised at least 0.412; "
+        (0.412, "at_least", "log_loss 0.412 (0.398 to 0.427 on 11,939 rows): promised at least 0.412; "
          "the value is exactly the bound, so more rows are as likely to break it as to prove it."),
     ],
 )  # fmt: skip

@@ -18,7 +18,7 @@ def seen(value: float, low: float, high: float, rows: int = 100) -> Estimate:
         (0, "0"),
         (0.05, "0.05"),
         (1e-7, "0.0000001"),
-        (1234567.0, "1 234 567"),
+        (1234567.0, "1,234,567"),
         (-12.5, "-12.5"),
         (math.nan, "undefined"),
         (-math.inf, "no limit"),
@@ -53,5 +53,5 @@ def test_missing_limits_and_single_rows_read_well() -> None:
 @given(st.integers(1, 10**9 - 1))
 def test_rough_counts_are_never_too_few_and_at_most_a_tenth_too_many(rows: int) -> None:
     text = rough(rows)
-    count = float(text.removesuffix(" million")) * 10**6 if "million" in text else float(text.replace(" ", ""))
+    count = float(text.removesuffix(" million")) * 10**6 if "million" in text else float(text.replace(",", ""))
     assert rows <= count <= 1.1 * rows + 1

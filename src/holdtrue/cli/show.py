@@ -54,17 +54,17 @@ def progress(*, quiet: bool) -> Generator[Tell]:
 
 
 def number(value: object) -> str:
-    """Write a number as people read it: four figures, thin thousands.
+    """Write a number as people read it: four figures, thousands apart.
 
     >>> number(0.123456), number(12345.6), number(None), number(3)
-    ('0.1235', '12 346', '–', '3')
+    ('0.1235', '12,346', '–', '3')
     """
     if not isinstance(value, int | float):
         return "–"
     if float(value).is_integer():
-        return f"{int(value):,}".replace(",", " ")
+        return f"{int(value):,}"
     if abs(value) >= 1000:
-        return f"{value:,.0f}".replace(",", " ")
+        return f"{value:,.0f}"
     return f"{value:.4g}"
 
 

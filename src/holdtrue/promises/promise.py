@@ -75,7 +75,7 @@ def fact(value: float, *, rows: int = 1, method: str = "measured") -> Evidence:
 
     >>> size = Promise(kind="small", scope="bytes", direction="at_most", bound=5e6, text="at most 5 MB")
     >>> judge(size, fact(1_234_567), alpha=0.05).reason
-    'bytes 1 234 567: promised at most 5 000 000.'
+    'bytes 1,234,567: promised at most 5,000,000.'
     """
     return Estimate(value=value, low=value, high=value, rows=rows, method=method, confidence=1.0)
 
@@ -91,7 +91,7 @@ def judge(promise: Promise, estimate: Evidence, *, alpha: float, power: float = 
     >>> judged.verdict, judged.rows_needed
     ('unproven', 12854)
     >>> judged.reason
-    'roc_auc 0.830 (0.815 to 0.844 on 2 500 rows): promised at least 0.82; about 13 000 rows would settle it.'
+    'roc_auc 0.830 (0.815 to 0.844 on 2,500 rows): promised at least 0.82; about 13,000 rows would settle it.'
     """
     if not 0 < alpha < 0.5:
         raise ValueError(f"alpha must lie between 0 and 0.5, got {alpha}; 0.05 is usual.")

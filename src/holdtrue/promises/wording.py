@@ -10,7 +10,7 @@ def number(value: float, decimals: int | None = None) -> str:
     """Write a number as a person would: thousands apart, no needless digits.
 
     >>> number(11939), number(0.4), number(0.41237, 3), number(math.inf)
-    ('11 939', '0.4', '0.412', 'no limit')
+    ('11,939', '0.4', '0.412', 'no limit')
     """
     if math.isnan(value):
         return "undefined"
@@ -18,7 +18,7 @@ def number(value: float, decimals: int | None = None) -> str:
         return "no limit"
     if decimals is None:
         decimals = _own_decimals(value)
-    text = f"{value:,.{decimals}f}".replace(",", " ")
+    text = f"{value:,.{decimals}f}"
     return text.removeprefix("-") if not any(digit in text for digit in "123456789") else text
 
 
@@ -37,7 +37,7 @@ def measured(scope: str, estimate: Estimate, bound: float) -> str:
 
     >>> loss = Estimate(value=0.41204, low=0.39811, high=0.42709, rows=11939, method="", confidence=0.9)
     >>> measured("log_loss", loss, 0.40)
-    'log_loss 0.412 (0.398 to 0.427 on 11 939 rows)'
+    'log_loss 0.412 (0.398 to 0.427 on 11,939 rows)'
     """
     decimals = decimals_for(estimate, bound)
     value = number(estimate.value, decimals)
@@ -55,7 +55,7 @@ def rough(rows: int) -> str:
     """Round a count of rows to two digits, upwards.
 
     >>> rough(29641), rough(57), rough(2_340_000)
-    ('30 000', '57', '2.4 million')
+    ('30,000', '57', '2.4 million')
     """
     step = 10 ** max(len(str(rows)) - 2, 0)
     rounded = -(-rows // step) * step

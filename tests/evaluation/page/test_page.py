@@ -103,7 +103,7 @@ def test_a_browser_shows_it_without_overflow(browser: webdriver.Chrome, tmp_path
     assert wide <= shown + 1
     words = browser.find_element("tag name", "body").text
     assert "✘ refuted" in words
-    assert "31 000" in words or "Made up for the page." in words
+    assert "31,000" in words or "Made up for the page." in words
     outside = browser.execute_script(
         "return [...document.querySelectorAll('svg')].filter(s => s.getBoundingClientRect().width < 60).length"
     )

@@ -22,7 +22,7 @@ from holdtrue.models.learners.lightgbm import PLUGIN
 from holdtrue.models.problems import problem
 from holdtrue.models.settings import defaults
 
-DATA = Path(os.environ.get("HOLDTRUE_TEST_DATA", Path(__file__).parents[3].parent / "shared" / "data"))
+DATA = Path(os.environ.get("HOLDTRUE_TEST_DATA", ""))
 QUICK: Settings = {**defaults(PLUGIN.space), "trees": 40}
 
 

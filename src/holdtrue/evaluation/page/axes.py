@@ -67,10 +67,23 @@ def short(value: float | None) -> str:
     """Write a number in four figures.
 
     >>> short(0.123456), short(12345.6), short(None), short(3.0), short(0.00001234)
-    ('0.1235', '12 346', '–', '3', '1.234e-05')
+    ('0.1235', '12,346', '–', '3', '1.234e-05')
     """
     if value is None or not math.isfinite(value):
         return "–"
     if abs(value) >= 1000:
-        return f"{value:,.0f}".replace(",", " ")
+        return f"{value:,.0f}"
     return f"{value:.4g}"
+
+
+def percent(share: float) -> str:
+    """Write a share so that a few are not none, and nearly all not all.
+
+    >>> percent(0.3), percent(0.0041), percent(0.99996), percent(0.00003), percent(0.0)
+    ('30 %', '0.4 %', '>99.9 %', '<0.1 %', '0 %')
+    """
+    if 0 < share < 0.001:
+        return "<0.1 %"
+    if 0.999 < share < 1:
+        return ">99.9 %"
+    return f"{share * 100:.3g} %" if 0.01 <= share <= 0.99 or share in (0, 1) else f"{share * 100:.1f} %"

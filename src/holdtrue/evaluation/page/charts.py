@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-from holdtrue.evaluation.page.axes import Axis, around, short
+from holdtrue.evaluation.page.axes import Axis, around, percent, short
 
 WIDTH, HEIGHT = 440, 300
 LEFT, RIGHT, TOP, BOTTOM = 56, 14, 12, 42
@@ -204,7 +204,7 @@ def heat(names: Sequence[str], counts: Sequence[Sequence[float]], *, told: str) 
             )
             style = "heavy" if share > 0.55 else "tick"
             body.append(text(x + cell / 2, y + cell / 2 - 2, short(count), style=style))
-            body.append(text(x + cell / 2, y + cell / 2 + 14, f"{share * 100:.0f} %", style=style))
+            body.append(text(x + cell / 2, y + cell / 2 + 14, percent(share), style=style))
     body.append(text(10, top + cell * len(names) / 2, "true", anchor="start", style="label"))
     return svg(left + cell * len(names) + 10, top + cell * len(names) + 10, "".join(body), told=told)
 

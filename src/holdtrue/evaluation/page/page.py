@@ -46,10 +46,12 @@ def warnings(report: Mapping[str, Any]) -> list[str]:
 
 
 def _count(value: object) -> str:
-    return f"{value:,}".replace(",", " ") if isinstance(value, int) else "–"
+    return f"{value:,}" if isinstance(value, int) else "–"
 
 
 def _limits(estimate: Mapping[str, Any] | None) -> str:
     if not estimate or estimate.get("value") is None:
         return "–"
+    if estimate["value"] == estimate.get("low") == estimate.get("high"):
+        return "exact"
     return f"{short(estimate.get('low'))} to {short(estimate.get('high'))}"

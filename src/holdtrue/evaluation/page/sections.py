@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from holdtrue.evaluation.page.axes import Axis, around, short
+from holdtrue.evaluation.page.axes import Axis, around, percent, short
 from holdtrue.evaluation.page.charts import (
     HEIGHT,
     Line,
@@ -248,10 +248,7 @@ def _shades(made: Sequence[Mapping[str, Any]], x: Axis, y: Axis) -> list[str]:
 
 def missing(report: Report) -> str:
     made = [each for each in (report.get("data") or {}).get("missing") or [] if each["share"] > 0][:MOST_LINES]
-    rows = [
-        Span(name=each["column"], value=each["share"], note=f"{each['share'] * 100:.1f} %", style="faint")
-        for each in made
-    ]
+    rows = [Span(name=each["column"], value=each["share"], note=percent(each["share"]), style="faint") for each in made]
     return _list(rows, from_zero=True, label="share of rows without a value", told="Missing values by column")
 
 
