@@ -1,7 +1,7 @@
 """Precision, recall and F1 of one class, and their means over the classes."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Literal
 
@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float64
 from holdtrue.evaluation.combine import mean_of
 from holdtrue.evaluation.counts import decided_codes, share, true_codes
 from holdtrue.evaluation.influence import share_influence, units_of
+from holdtrue.evaluation.metric import Metric
 from holdtrue.evaluation.predictions import Predictions
 from holdtrue.statistics.estimate import Estimate, unlimited
 
@@ -70,7 +71,23 @@ def counted_classes(predictions: Predictions) -> tuple[int, ...]:
     return tuple(int(code) for code in np.union1d(true_codes(predictions), decided_codes(predictions)))
 
 
-def mean_class_value(predictions: Predictions, kind: Kind, codes: Sequence[int]) -> float:
+def mean_class_metric(kind: Kind, classes: Callable[[Predictions], Sequence[int]], *, title: str) -> Metric:
+    """Make the metric that is the mean of one share over the classes that `classes` names."""
+    return Metric(
+        needs="decisions",
+        higher_is_better=True,
+        value=lambda predictions: _mean_value(predictions, kind, classes(predictions)),
+        estimate=lambda predictions, confidence, seed: _mean_estimate(
+            predictions, kind, classes(predictions), confidence
+        ),
+        influence=lambda predictions: _mean_influence(predictions, kind, classes(predictions)),
+        title=title,
+        paper="Clopper and Pearson 1934, doi:10.1093/biomet/26.4.404; Zou and Donner 2008, doi:10.1002/sim.3095",
+        bounds=(0.0, 1.0),
+    )
+
+
+def _mean_value(predictions: Predictions, kind: Kind, codes: Sequence[int]) -> float:
     """Average over classes; among several, one that these rows leave undefined counts as 0."""
     if not codes:
         return math.nan
@@ -78,13 +95,13 @@ def mean_class_value(predictions: Predictions, kind: Kind, codes: Sequence[int])
     return values[0] if len(values) == 1 else float(np.nan_to_num(values).mean())
 
 
-def mean_class_influence(predictions: Predictions, kind: Kind, codes: Sequence[int]) -> Float64[np.ndarray, " rows"]:
+def _mean_influence(predictions: Predictions, kind: Kind, codes: Sequence[int]) -> Float64[np.ndarray, " rows"]:
     if not codes:
         return np.zeros(predictions.rows)
     return np.mean([class_influence(predictions, kind, code) for code in codes], axis=0)
 
 
-def mean_class_estimate(predictions: Predictions, kind: Kind, codes: Sequence[int], confidence: float) -> Estimate:
+def _mean_estimate(predictions: Predictions, kind: Kind, codes: Sequence[int], confidence: float) -> Estimate:
     """Combine the limits of each class; those of F1 share rows, so their correlation is measured."""
     if not codes:
         return unlimited(math.nan, 0, "no class occurs", confidence)
