@@ -127,6 +127,16 @@ def test_what_is_there_is_only_written_over_when_forced(tmp_path: Path) -> None:
     assert (folder / "holdtrue.yaml").read_text() != before
 
 
+def test_a_contract_from_before_does_not_decide_what_is_guessed(tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text(as_csv(rows(200)))
+    assert holdtrue("init", "rows.csv", "--target", "bought", folder=tmp_path).code == 0
+    first = (tmp_path / "holdtrue.yaml").read_text()
+    (tmp_path / "contract.yaml").write_text("columns: [not: a contract\n")
+    assert holdtrue("init", "rows.csv", "--target", "bought", "--force", folder=tmp_path).code == 0
+    assert (tmp_path / "holdtrue.yaml").read_text() == first
+    assert "quality" in first
+
+
 def test_lines_of_a_pipe_are_not_wrapped(tmp_path: Path) -> None:
     table: list[Row] = [{**row, "paid_back_in_full": int(row["bought"] == "yes")} for row in rows(200)]
     (tmp_path / "rows.csv").write_text(as_csv(table))

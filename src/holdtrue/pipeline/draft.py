@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from holdtrue.core.errors import DataFault, Misuse, nearest
+from holdtrue.data.contract import Contract
 from holdtrue.data.contract_yaml import write_yaml
 from holdtrue.data.infer import infer
 from holdtrue.data.moments import time_values
@@ -87,7 +88,7 @@ def draft(
         time_values(parse(contract.only(time), raw).collect(engine="streaming"), tuple(time))
     tell("baselines")
     workspace = Workspace(folder=folder, home=home, loaded=Loaded(project=project, where={}))
-    lines, told = _promises(workspace, Taken(snapshot=taken, held_out_rows=None), now)
+    lines, told = _promises(workspace, Taken(snapshot=taken, held_out_rows=None), contract, now)
     guesses = [*_guesses(found, data.time, data.key, time), *told]
     guesses += [Told(about="reading", guess="", because=note) for note in notes]
     return Draft(
@@ -161,10 +162,13 @@ def _guesses(found: Profile, when: Sequence[str], key: Sequence[str], given: Seq
     ]
 
 
-def _promises(workspace: Workspace, taken: Taken, now: datetime) -> tuple[list[str], list[Told]]:
-    """Promise a little less than the strong simple baseline reaches on the validation rows."""
+def _promises(workspace: Workspace, taken: Taken, contract: Contract, now: datetime) -> tuple[list[str], list[Told]]:
+    """Promise a little less than the strong simple baseline reaches on the validation rows.
+
+    Under the contract that is about to be written: one that lies in the folder from before is written over.
+    """
     try:
-        prepared = prepare(workspace, taken, now=now, tell=silent)
+        prepared = prepare(workspace, taken, now=now, tell=silent, contract=contract)
         metric = _shown_metric(prepared)
         reached = _baseline(prepared, workspace.project, metric)
     except (DataFault, Misuse) as error:

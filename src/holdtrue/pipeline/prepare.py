@@ -87,14 +87,16 @@ class Taken:
     notes: tuple[str, ...] = ()
 
 
-def prepare(workspace: Workspace, source: Taken, *, now: datetime, tell: Tell) -> Prepared:
+def prepare(
+    workspace: Workspace, source: Taken, *, now: datetime, tell: Tell, contract: Contract | None = None
+) -> Prepared:
     """Check, type and split the rows of a snapshot; raises `DataFault` with all that is wrong with them."""
     project, notes = workspace.project, list(source.notes)
     taken, held_out_rows = source.snapshot, source.held_out_rows
     raw = scan(taken, workspace.home.store)
     _check_columns(workspace, tuple(column.name for column in taken.columns))
     tell("contract")
-    contract = _contract(workspace, raw, notes)
+    contract = contract or _contract(workspace, raw, notes)
     breaches = _enforced(contract, raw, project, now)
     typed = parse(contract, raw).collect(engine="streaming")
     task_name = project.task or guess_task(contract, typed, project.data.target)
