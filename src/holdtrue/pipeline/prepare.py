@@ -92,22 +92,21 @@ def prepare(
 ) -> Prepared:
     """Check, type and split the rows of a snapshot; raises `DataFault` with all that is wrong with them."""
     project, notes = workspace.project, list(source.notes)
-    taken, held_out_rows = source.snapshot, source.held_out_rows
-    raw = scan(taken, workspace.home.store)
-    _check_columns(workspace, tuple(column.name for column in taken.columns))
+    raw = scan(source.snapshot, workspace.home.store)
+    _check_columns(workspace, tuple(column.name for column in source.snapshot.columns))
     tell("contract")
     contract = contract or _contract(workspace, raw, notes)
     breaches = _enforced(contract, raw, project, now)
     typed = parse(contract, raw).collect(engine="streaming")
     task_name = project.task or guess_task(contract, typed, project.data.target)
-    task = TASKS.get(task_name)
+    task, held_out = TASKS.get(task_name), source.held_out_rows
     truth, classes = _target(typed, contract, project, task)
     time = time_values(typed, project.data.time).to_numpy() if project.data.time else None
     hidden = {project.data.target, *project.data.drop, *project.data.key}
     names = [name for name in contract.names if name not in hidden]
     if not names:
         raise Misuse("No column is left to learn from.", do="Take some out of data.drop or data.key.")
-    plan = _split(project, task, held_out_rows)
+    plan = _split(project, task, held_out)
     tell("split")
     table = Table(
         frame=typed,
@@ -116,14 +115,14 @@ def prepare(
         time=project.data.time,
         key=project.data.key,
         features=tuple(names),
-        given=None if held_out_rows is None else np.arange(typed.height) >= typed.height - held_out_rows,
+        given=None if held_out is None else np.arange(typed.height) >= typed.height - held_out,
     )
     parts = split(table, plan, now=now)
     notes += parts.notes
     return Prepared(
         task_name=task_name,
         task=task,
-        snapshot=taken,
+        snapshot=source.snapshot,
         contract=contract,
         served=contract.only(names),
         table=table,
