@@ -102,10 +102,7 @@ def prepare(
     task, held_out = TASKS.get(task_name), source.held_out_rows
     truth, classes = _target(typed, contract, project, task)
     time = time_values(typed, project.data.time).to_numpy() if project.data.time else None
-    hidden = {project.data.target, *project.data.drop, *project.data.key}
-    names = [name for name in contract.names if name not in hidden]
-    if not names:
-        raise Misuse("No column is left to learn from.", do="Take some out of data.drop or data.key.")
+    names = _features(contract, project)
     plan = _split(project, task, held_out)
     tell("split")
     table = Table(
@@ -138,6 +135,14 @@ def prepare(
         source=describe(source_of(project.data, project.data.source)),
         notes=tuple(notes),
     )
+
+
+def _features(contract: Contract, project: Project) -> list[str]:
+    hidden = {project.data.target, *project.data.drop, *project.data.key}
+    names = [name for name in contract.names if name not in hidden]
+    if not names:
+        raise Misuse("No column is left to learn from.", do="Take some out of data.drop or data.key.")
+    return names
 
 
 def take(workspace: Workspace, *, tell: Tell) -> Taken:
