@@ -174,6 +174,27 @@ def demand(folder: Path) -> Table:
     return split(frame, "quantity", numbers=numbers, dates=["date"], held=frame.height // 5)
 
 
+def valves(folder: Path) -> Table:
+    names = sorted((folder / "skab" / "data" / "valve1").glob("*.csv"))
+    frame = pl.concat([pl.read_csv(name, separator=";", infer_schema=False) for name in names]).drop("changepoint")
+    frame = frame.with_columns(pl.col("datetime").str.to_datetime("%Y-%m-%d %H:%M:%S").dt.epoch("s"))
+    sensors = [name for name in frame.columns if name not in ("datetime", "anomaly")]
+    return split(frame, "anomaly", numbers=sensors, dates=["datetime"], held=frame.height // 5)
+
+
+def transformer(folder: Path) -> Table:
+    frame = pl.read_csv(folder / "ett" / "ETTh1.csv.gz", infer_schema=False)
+    frame = frame.with_columns(pl.col("date").str.to_datetime("%Y-%m-%d %H:%M:%S").dt.epoch("s"))
+    return split(frame, "OT", numbers=frame.columns[1:], dates=["date"], held=frame.height // 5)
+
+
+def series(name: Path, *, header: bool, columns: int) -> Table:
+    """Several series beside each other: the last is predicted from the others at the same moment."""
+    frame = pl.read_csv(name, has_header=header, infer_schema=False)
+    frame = frame.select(frame.columns[:columns])
+    return split(frame, frame.columns[-1], numbers=frame.columns, held=frame.height // 5)
+
+
 def split(frame: pl.DataFrame, target: str, *, numbers: Sequence[str], held: int, dates: Sequence[str] = ()) -> Table:
     """Type the columns and hold out the last rows."""
     kinds = {
@@ -217,4 +238,8 @@ TABLES: dict[str, Callable[[Path], Table]] = {
     "flights_3m": flights,
     "myntra_fashion_catalog": catalogue,
     "online_retail": demand,
+    "skab": valves,
+    "ett": transformer,
+    "exchange_rate": lambda folder: series(folder / "exchange_rate" / "exchange_rate.txt.gz", header=False, columns=8),
+    "los_loop": lambda folder: series(folder / "los_loop" / "los_speed.csv.gz", header=True, columns=12),
 }
