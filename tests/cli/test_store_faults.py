@@ -3,6 +3,7 @@
 import os
 import shutil
 import sqlite3
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -236,3 +237,13 @@ def test_a_moved_project_keeps_everything(made: Path, tmp_path: Path) -> None:
     assert holdtrue("predict", "champion", "rows.csv", "--out", "out.csv", folder=folder).code == 0
     assert holdtrue("ledger", "verify", folder=folder).code == 0
     assert holdtrue("reproduce", "champion", folder=folder).code == 0
+
+
+@pytest.mark.slow
+def test_git_never_takes_the_key(made: Path, tmp_path: Path) -> None:
+    folder = copied(made, tmp_path)
+    for words in (["init", "-q"], ["add", "-A"]):
+        subprocess.run(["git", *words], cwd=folder, check=True, capture_output=True)
+    taken = subprocess.run(["git", "ls-files"], cwd=folder, check=True, capture_output=True, text=True).stdout.split()
+    assert "holdtrue.yaml" in taken
+    assert not [name for name in taken if name.startswith(".holdtrue")]

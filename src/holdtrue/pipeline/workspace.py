@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from holdtrue.core.errors import Busy, HoldtrueError, Misuse
-from holdtrue.core.files import ObjectStore
+from holdtrue.core.files import ObjectStore, write_whole
 from holdtrue.spec import Loaded, Project, load
 from holdtrue.spec.load import FILE
 
@@ -115,6 +115,9 @@ def alone(home: Home) -> Generator[None]:
     """
     try:
         home.path.mkdir(parents=True, exist_ok=True)
+        ignore = home.path / ".gitignore"
+        if not ignore.exists():  # a signing key and other people's rows lie here
+            write_whole(ignore, b"*\n")
         handle = os.open(home.path / "lock", os.O_RDWR | os.O_CREAT, 0o644)
     except OSError as error:
         raise HoldtrueError(
