@@ -88,7 +88,7 @@ SPEC = {
     "words": Case(yaml("just words\n"), 2, ("a mapping of settings",)),
     "an empty project": Case(yaml(""), 2, ("the file is empty",)),
     "no text": Case(lambda folder: (folder / "holdtrue.yaml").write_bytes(b"\xff\xfe\x00"), 2, ("not UTF-8",)),
-    "many faults": Case(yaml(MANY_FAULTS), 2, ("7 places", "unknown key 'nmae'; did you mean 'name'", "data.target is missing", "learn.trials is 'zero'", "learn.seed is -1", "'qualty'; did you mean 'quality'", "exactly one of at_least and at_most")),
+    "many faults": Case(yaml(MANY_FAULTS), 2, ("6 places", "unknown key 'nmae'; did you mean 'name'", "data.target is missing", "learn.trials is 'zero'", "learn.seed is -1", "'qualty'; did you mean 'quality'", "exactly one of at_least and at_most")),
     "unknown key": Case(spec("learn:", "lern:"), 2, ("holdtrue.yaml:3: unknown key 'lern'; did you mean 'learn'?",)),
     "missing target": Case(spec("target: bought", "target: bougt"), 2, ("holdtrue.yaml:2: the data have no column 'bougt'; did you mean 'bought'",)),
     "contradiction": Case(spec("at_least: 0.6}", CONTRADICTION), 2, ("holdtrue.yaml:5", "some contradict: roc_auc is promised to be at least 0.6 and at most 0.5")),

@@ -105,6 +105,11 @@ def test_promises_that_contradict_are_refused() -> None:
     assert "some contradict" in "\n".join(faults(GOOD + more))
 
 
+def test_only_source_and_target_are_needed() -> None:
+    loaded = load([("holdtrue.yaml", "data: {source: 'in/2024 orders.csv.gz', target: late}")], environ={})
+    assert loaded.project.name == "2024-orders"
+
+
 def test_a_profile_is_laid_over_the_file() -> None:
     above = "learn: {trials: 3}\npromises: []\n"
     loaded = load([("holdtrue.yaml", GOOD), ("holdtrue.fast.yaml", above)], environ={})

@@ -1,7 +1,6 @@
 """A first project file for a data set: everything guessed from the rows, and the reason beside every guess."""
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -25,6 +24,7 @@ from holdtrue.pipeline.prepare import Prepared, Taken, prepare
 from holdtrue.pipeline.progress import Tell, silent
 from holdtrue.pipeline.workspace import Workspace, home_of
 from holdtrue.spec import Loaded, Project
+from holdtrue.spec.project import name_of
 from holdtrue.training.examples import Examples
 from holdtrue.training.fit import encode_and_fit
 
@@ -117,7 +117,7 @@ def _project(
     assert found.task is not None
     return Project.model_validate(
         {
-            "name": _name(file),
+            "name": name_of(file),
             "task": found.task.value,
             "data": {"source": location, "query": query, "target": target, "time": when, "key": key, "drop": kept},
             "split": {"by": "time"} if when else _split_of(found),
@@ -133,11 +133,6 @@ def _split_of(found: Profile) -> dict[str, object]:
 def _relative(file: str, folder: Path) -> str:
     path, base = Path(file).absolute(), folder.absolute()
     return str(path.relative_to(base)) if path.is_relative_to(base) else str(path)
-
-
-def _name(file: str) -> str:
-    stem = Path(file.split("?", maxsplit=1)[0]).name.split(".")[0]
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-._") or "project"
 
 
 def _guesses(found: Profile, when: Sequence[str], key: Sequence[str], given: Sequence[str]) -> list[Told]:

@@ -1,6 +1,8 @@
 """The project: every setting of `holdtrue.yaml`, with its default and what it allows."""
 
-from typing import Annotated, Literal, Self
+import re
+from pathlib import PurePosixPath
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -100,10 +102,24 @@ class Report(Section):
     learning_curve: bool = True
 
 
+def name_of(source: str) -> str:
+    """Name a project for its data.
+
+    >>> name_of("data/hotel bookings.csv.gz"), name_of("sqlite:///shop.db?mode=ro"), name_of("../")
+    ('hotel-bookings', 'shop', 'project')
+    """
+    stem = PurePosixPath(source.split("?", maxsplit=1)[0]).name.split(".")[0]
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-._")[:100] or "project"
+
+
 class Project(Section):
     """One project file, read and checked."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
+    name: str = Field(
+        default="",
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$",
+        description="That of the file or folder of the data when left out.",
+    )
     task: Literal["classification", "regression"] | None = Field(
         default=None, description="Found from the target when left out."
     )
@@ -114,6 +130,15 @@ class Project(Section):
     report: Report = Report()
     promises: tuple[PromiseEntry, ...] = ()
     confidence: Annotated[Share, Field(ge=0.5, lt=1)] = 0.95
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named(cls, given: Any) -> Any:
+        match given:
+            case {"data": {"source": str(source)}} if "name" not in given:
+                return {"name": name_of(source), **given}
+            case _:
+                return given
 
     @field_validator("promises")
     @classmethod
