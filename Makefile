@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # Two tests at once on two cores: the libraries below need not multiply that.
 TESTS := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(VENV)/bin/pytest -q -n 2
 
-.PHONY: install install-core demo test check lint types layers docs fast all-tests clean browser
+.PHONY: install install-core demo test check lint types layers docs fast all-tests clean tools clients
 
 install: $(VENV)/.installed
 
@@ -25,17 +25,21 @@ $(VENV)/.core: pyproject.toml constraints.txt
 install-core: $(VENV)/.core
 
 demo: $(VENV)/.core
-	cd examples/hotel_cancellations && ../../$(BIN)/holdtrue run
+	cd examples/hotel_cancellations && ../../$(BIN)/holdtrue run && ../../$(BIN)/python live.py
 
-browser:
-	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || .ci/browser
+tools:
+	@.ci/tools
 
 # The fast tier: every test that takes under a second or so.
-test: install browser
-	$(TESTS) -m "not slow"
+test: install tools
+	$(TESTS) --dist loadfile -m "not slow"
+
+# What has pins of its own, or is large, lives in environments inside ours: public clients, Helm, Ray, Schemathesis.
+clients: install
+	PYTHON=$(abspath $(BIN)/python) .ci/clients
 
 # Those that read public data sets are among them when HOLDTRUE_TEST_DATA names their folder.
-all-tests: install browser
+all-tests: install tools clients
 	$(TESTS)
 
 lint: install

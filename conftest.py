@@ -14,13 +14,14 @@ from jaxtyping import install_import_hook
 # All stages but `spec`, which pydantic checks in use as well, and `cli`, whose signatures typer reads.
 STAGES = (
     "core", "statistics", "data", "features", "tasks", "models", "training",
-    "evaluation", "promises", "release", "registry", "pipeline",
+    "evaluation", "promises", "release", "registry", "serving", "monitoring", "loop", "pipeline",
 )  # fmt: skip
 install_import_hook([f"holdtrue.{stage}" for stage in STAGES], f"{tests.checked.__name__}.checked")
 
 settings.register_profile("steady", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("steady")
 
+collect_ignore = ["tests/serving/clients"]  # they run in environments that have what they import
 HAS_DATA = "HOLDTRUE_TEST_DATA" in os.environ
 
 

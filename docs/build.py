@@ -17,6 +17,7 @@ from holdtrue.core import errors
 from holdtrue.data.contract import Field
 from holdtrue.evaluation.metric import METRICS
 from holdtrue.models.learner import LEARNERS
+from holdtrue.monitoring.detector import DETECTORS
 from holdtrue.spec import Project
 from holdtrue.tasks import TASKS
 
@@ -105,7 +106,7 @@ def project_file() -> str:
 
 
 def plugins() -> str:
-    parts = ["# Tasks, learners and metrics\n", "## Tasks\n"]
+    parts = ["# Tasks, learners, metrics and detectors\n", "## Tasks\n"]
     tasks = [(name, TASKS.get(name)) for name in TASKS.names()]
     parts.append(
         table(
@@ -139,6 +140,8 @@ def plugins() -> str:
         for metric in [METRICS.get(name)]
     ]
     parts.append("## Metrics\n\n" + table(("metric", "", "better", "needs", "interval"), rows))
+    found = [(f"`{name}`", DETECTORS.get(name).title, DETECTORS.get(name).paper) for name in DETECTORS.names()]
+    parts.append("## Detectors of a change in a stream\n\n" + table(("detector", "", "source"), found))
     return HEAD + "\n".join(parts)
 
 

@@ -30,7 +30,8 @@ from onnx import TensorProto
 from holdtrue.core.errors import Refused
 from holdtrue.features.encoder import fit, transform
 from holdtrue.features.graph import Graph
-from holdtrue.features.session import run, session
+from holdtrue.features.runtime import session
+from holdtrue.features.session import run
 from holdtrue.models.learner import LEARNERS, Rows
 from holdtrue.models.settings import defaults
 from holdtrue.release.bom import bill_of_materials

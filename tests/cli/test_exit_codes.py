@@ -27,7 +27,7 @@ KEYS = {
     "predict": {"release", "rows", "out", "breaches"},
     "reproduce": {"release", "made", "same", "difference"},
     "releases": {"releases", "after"},
-    "promote": {"release", "alias", "changed"},
+    "promote": {"release", "alias", "changed", "served"},
     "ledger": {"entries", "after"},
     "ledger verify": {"verified", "entries", "root"},
     "card": {"release", "card"},
@@ -81,6 +81,7 @@ def test_the_verdict_is_the_exit_code(promise: str, code: int, verdict: str, tmp
     assert holdtrue("why", "--json", folder=folder).json["headline"].split(" is ")[1].startswith(verdict)
 
 
+@pytest.mark.slow
 def test_a_project_that_promises_nothing_proves_nothing(tmp_path: Path) -> None:
     done = holdtrue("run", "--json", folder=project(tmp_path, text=PROJECT.partition("promises:")[0]))
     assert done.code == 4

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from holdtrue.core.errors import DataFault
-from holdtrue.data.check import Breach, check, enforce
+from holdtrue.data.breach import Breach
+from holdtrue.data.check import check, enforce
 from holdtrue.data.contract import Contract, Field, Freshness, Rule
 
 NOW = datetime(2016, 1, 1, tzinfo=UTC)

@@ -168,6 +168,7 @@ def test_a_broken_file_is_misuse_and_never_a_crash(text: str) -> None:
         read_yaml(text)
 
 
+@pytest.mark.slow
 def test_aliases_that_unfold_without_end_are_stopped() -> None:
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
     lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 9)]

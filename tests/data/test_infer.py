@@ -34,6 +34,7 @@ CELLS = st.one_of(
 
 @settings(max_examples=25, deadline=None)
 @given(st.lists(st.tuples(CELLS, CELLS), min_size=1, max_size=60))
+@pytest.mark.slow
 def test_rows_keep_the_contract_that_was_made_from_them(rows: list[tuple[str | None, ...]]) -> None:
     table = pl.DataFrame(rows, schema={"a": pl.String, "b": pl.String}, orient="row")
     contract, notes = infer(table, target=None)

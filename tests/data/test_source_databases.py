@@ -45,6 +45,7 @@ def folder(tmp_path: Path) -> Path:
 SQLITE = "sqlite:///shop.db"
 
 
+@pytest.mark.slow
 def test_sqlite_rows_come_in_order_with_the_types_of_their_values(folder: Path) -> None:
     found = rows_of(SQLITE, "SELECT id, city, total, mixed, empty FROM orders ORDER BY id; ", folder)
     assert len(found) == 40_000
@@ -141,6 +142,7 @@ def server() -> Iterator[str]:
 KEPT = "id, small, price, exact, ratio, ok, city, code, day, at, seen, took, key"
 
 
+@pytest.mark.slow
 def test_postgres_rows_come_in_order_with_the_types_of_their_columns(server: str) -> None:
     query = f"SELECT {KEPT}, 7 % 4 AS rest FROM {TABLE} WHERE city LIKE 'Oslo%' OR id > 40000 ORDER BY id;"
     found = rows_of(server, query)

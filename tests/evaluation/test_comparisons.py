@@ -104,6 +104,7 @@ def test_a_metric_that_one_model_leaves_undefined_favours_neither() -> None:
     assert (gain.low, gain.high) == (-math.inf, math.inf)
 
 
+@pytest.mark.slow
 def test_a_metric_of_another_package_without_influence_is_bootstrapped() -> None:
     model, other = paired(200, 10, noise=(0.1, 1.5))
     accuracy = METRICS.get("accuracy")

@@ -9,7 +9,8 @@ from onnx import TensorProto
 
 from holdtrue.features.categories import Category, emit_codes, emit_columns, fit_category
 from holdtrue.features.graph import TEXT, Graph
-from holdtrue.features.session import run, session
+from holdtrue.features.runtime import session
+from holdtrue.features.session import run
 
 
 def written(categories: list[Category], frame: pl.DataFrame, *, codes: bool) -> Float32[np.ndarray, "_ _"]:

@@ -11,7 +11,7 @@ from onnx import TensorProto
 
 from holdtrue.features.dates import CYCLIC_PARTS, PARTS, emit_parts
 from holdtrue.features.graph import NUMBER, Graph
-from holdtrue.features.session import session
+from holdtrue.features.runtime import session
 
 EPOCH = datetime(1970, 1, 1)
 

@@ -53,6 +53,7 @@ def fit_or_none(frame: pl.DataFrame, flavour: Flavour) -> Encoder | None:
 
 @settings(deadline=None, max_examples=60)
 @given(train=tables, served=tables, flavour=st.sampled_from(FLAVOURS))
+@pytest.mark.slow
 def test_any_rows_become_finite_features_or_gaps_for_trees(
     train: pl.DataFrame, served: pl.DataFrame, flavour: Flavour
 ) -> None:
@@ -71,6 +72,7 @@ def test_any_rows_become_finite_features_or_gaps_for_trees(
 
 @settings(deadline=None, max_examples=40)
 @given(train=tables, flavour=st.sampled_from(FLAVOURS))
+@pytest.mark.slow
 def test_a_row_alone_is_encoded_as_in_its_batch(train: pl.DataFrame, flavour: Flavour) -> None:
     encoder = fit_or_none(train, flavour)
     if encoder is None:

@@ -7,8 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from onnx import TensorProto
 
-from holdtrue.features.graph import NUMBER, OUTPUTS, Graph, port
-from holdtrue.features.session import run, session
+from holdtrue.features.graph import NUMBER, Graph
+from holdtrue.features.ports import OUTPUTS, port
+from holdtrue.features.runtime import session
+from holdtrue.features.session import run
 
 AWKWARD = st.text(alphabet="/_nc0.valuehighow", min_size=1, max_size=8) | st.sampled_from(sorted(OUTPUTS))
 

@@ -9,8 +9,9 @@ from sklearn.impute import SimpleImputer
 from sklearn.preprocessing import StandardScaler
 
 from holdtrue.features.graph import NUMBER, Graph
+from holdtrue.features.runtime import session
 from holdtrue.features.scaling import MOST_DEVIATIONS, Scaling, emit_scaled, fit_scaling
-from holdtrue.features.session import run, session
+from holdtrue.features.session import run
 
 NAN = float("nan")
 

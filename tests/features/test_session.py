@@ -13,7 +13,8 @@ from onnx import TensorProto
 from holdtrue.core.errors import DataFault
 from holdtrue.features import session as module
 from holdtrue.features.graph import NUMBER, TEXT, Graph
-from holdtrue.features.session import columns, run, session
+from holdtrue.features.runtime import session
+from holdtrue.features.session import columns, run
 
 
 def sum_of(*names: str) -> bytes:
@@ -68,6 +69,6 @@ def test_text_goes_through_as_it_is() -> None:
 
 def test_the_runtime_reports_to_nobody(tmp_path: Path) -> None:
     environ = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
-    code = "from holdtrue.features.session import session"
+    code = "from holdtrue.features.runtime import session"
     subprocess.run([sys.executable, "-c", code], env=environ | {"HOME": str(tmp_path)}, check=True)
     assert not list(tmp_path.rglob("*deviceid*"))

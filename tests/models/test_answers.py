@@ -11,7 +11,7 @@ from onnx import TensorProto, helper
 from scipy.special import expit, logit, softmax
 
 from holdtrue.features.graph import Graph
-from holdtrue.features.session import session
+from holdtrue.features.runtime import session
 from holdtrue.models.answers import Correction, Decision, Interval
 
 CORRECTIONS = st.builds(Correction, slope=st.floats(0.05, 5.0), offset=st.floats(-3.0, 3.0))

@@ -9,9 +9,14 @@ import pytest
 from holdtrue.models.contract import Check, checks
 from holdtrue.models.learner import LEARNERS
 
+# A check of one of these takes a second or two.
+SLOW = ("adaboost", "extra_trees", "hist_boosting", "mlp", "random_forest")
+
 
 @pytest.mark.parametrize("check", list(checks()), ids=lambda check: check.__name__)
-@pytest.mark.parametrize("name", LEARNERS.names())
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in LEARNERS.names()]
+)
 def test_a_learner_keeps_the_contract(name: str, check: Check) -> None:
     check(name, LEARNERS.get(name))
 

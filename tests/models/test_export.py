@@ -9,7 +9,8 @@ import polars as pl
 import pytest
 
 from holdtrue.features.encoder import fit, transform
-from holdtrue.features.session import run, session
+from holdtrue.features.runtime import session
+from holdtrue.features.session import run
 from holdtrue.models.answers import Correction, Decision, Interval
 from holdtrue.models.boundary import edges_of, proving_rows
 from holdtrue.models.export import Deployed, assemble, reference, reference_predict

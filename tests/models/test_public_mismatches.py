@@ -141,6 +141,7 @@ def rounded(tree: Tree) -> Tree:
     return replace(tree, threshold=tree.threshold.astype(np.float32).astype(np.float64))
 
 
+@pytest.mark.slow
 def test_1192_thresholds_rounded_to_the_nearest_float32_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """A float32 just above its split's midpoint falls on the other side when the midpoint is rounded up to it.
 

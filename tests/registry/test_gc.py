@@ -70,6 +70,25 @@ def test_releases_are_kept_for_ever_unless_told_otherwise_and_with_an_alias_even
     assert gone(items, referenced, Keep(releases=timedelta(days=50))) == {"plain", "of plain"}
 
 
+def test_held_out_rows_go_with_their_release() -> None:
+    rows = [replace(item("held-out", name), path=f"watch/{name}.held-out.parquet") for name in ("there", "old", "lost")]
+    releases = [item("release", "there"), item("release", "old")]
+    referenced = replace(NOTHING, releases={"there": NOW, "old": OLD})
+    found = plan_gc([*rows, *releases], referenced, keep=Keep(releases=timedelta(days=50)), now=NOW)
+    assert [each.path for each in found] == [
+        "releases/old",
+        "watch/lost.held-out.parquet",
+        "watch/old.held-out.parquet",
+    ]
+
+
+def test_held_out_rows_are_found_in_a_store(tmp_path: Path) -> None:
+    (tmp_path / "watch").mkdir()
+    for name in (f"{'ab' * 32}.held-out.parquet", "notes.held-out.parquet", "alarms.json"):
+        (tmp_path / "watch" / name).write_bytes(b"rows")
+    assert [(each.kind, each.name) for each in inventory(tmp_path)] == [("held-out", "ab" * 32)]
+
+
 KINDS: list[Kind] = ["object", "snapshot", "release", "candidate", "run", "scratch"]
 NAMES = st.sampled_from([f"n{number}" for number in range(12)])
 ITEMS = st.lists(

@@ -340,7 +340,7 @@ def test_a_flipped_byte_in_the_file_is_found_or_changes_nothing(tmp_path: Path, 
         whole.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         before = content(whole)
     data, chance, found = path.read_bytes(), random.Random(3), 0
-    for number in range(300):
+    for number in range(600):
         place = chance.randrange(len(data))
         flipped = bytearray(data)
         flipped[place] ^= 1 << chance.randrange(8)

@@ -9,7 +9,8 @@ import polars as pl
 from onnx import TensorProto
 
 from holdtrue.features.graph import NUMBER, TEXT, Graph
-from holdtrue.features.session import run, session
+from holdtrue.features.runtime import session
+from holdtrue.features.session import run
 from holdtrue.release.bundle import Core, Release, hashes, write_release
 from holdtrue.release.interface import interface_of
 from holdtrue.release.lineage import Lineage

@@ -109,7 +109,7 @@ def test_a_release_is_found_by_folder_digest_or_first_digits(store: Path) -> Non
 
 
 def test_what_is_not_found_or_not_unique_is_misuse(store: Path, tmp_path: Path) -> None:
-    for name in ("ffffff", "abc", "nothing", "../x"):
+    for name in ("ffffff", "abc", "nothing", "../no-such-release"):
         with pytest.raises(Misuse, match="no release"):
             open_release(name, store / "releases")
     for name in ("a" * 64, "a" * 63 + "b"):

@@ -100,6 +100,7 @@ def emitted() -> set[str]:
     return found
 
 
+@pytest.mark.slow
 def test_every_operator_our_code_names_is_on_the_list() -> None:
     assert emitted() >= {"Concat", "Cast", "LabelEncoder", "TreeEnsembleRegressor"}
     assert emitted() <= OPERATORS[""] | OPERATORS["ai.onnx.ml"]

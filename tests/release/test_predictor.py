@@ -17,7 +17,8 @@ from holdtrue.core.errors import DataFault, Refused
 from holdtrue.data.contract import Contract, Field
 from holdtrue.data.contract_json import to_dict
 from holdtrue.features.graph import NUMBER, Graph
-from holdtrue.features.session import run, session
+from holdtrue.features.runtime import session
+from holdtrue.features.session import run
 from holdtrue.release.predictor import Predictor, load
 from holdtrue.release.quarantine import Limits
 from holdtrue.release.signing import trusted_keys
@@ -124,6 +125,7 @@ LIBRARIES = ("sklearn", "lightgbm", "optuna", "joblib", "scipy", "torch", "panda
 STAGES = tuple(f"holdtrue.{stage}" for stage in ("training", "models", "evaluation", "promises", "tasks", "spec"))
 
 
+@pytest.mark.slow
 def test_predicting_imports_nothing_of_training_and_unpickles_nothing(place: Path) -> None:
     folder = next((place / "releases").iterdir())
     done = subprocess.run(

@@ -13,7 +13,8 @@ from made_release import graph, rows
 
 from holdtrue.core.digest import sha256_bytes
 from holdtrue.core.errors import Misuse
-from holdtrue.features.session import run, session
+from holdtrue.features.runtime import session
+from holdtrue.features.session import run
 from holdtrue.release.rows import (
     REFERENCE_ROWS,
     golden_rows,

@@ -12,7 +12,10 @@ from typing import Annotated
 import typer
 
 from holdtrue import __version__
+from holdtrue.cli.endpoint import add_endpoint_verbs
 from holdtrue.cli.guard import guarded, hear_interrupts, misused
+from holdtrue.cli.options import HERE, AsJson, Folder, Person, Profile, Release
+from holdtrue.core.errors import Misuse, nearest
 
 app = typer.Typer(
     name="holdtrue",
@@ -24,14 +27,6 @@ app = typer.Typer(
     help="From a data file to a signed model whose promises are proven.",
     epilog="Start with: holdtrue init DATA.csv --target COLUMN, then: holdtrue run",
 )
-
-Folder = Annotated[Path, typer.Option("--folder", "-C", help="The project folder.", show_default="this folder")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object for machines.")]
-Profile = Annotated[str | None, typer.Option(help="Lay holdtrue.PROFILE.yaml over holdtrue.yaml.")]
-Release = Annotated[
-    str, typer.Argument(metavar="RELEASE", help="A release digest (or its beginning), an alias, or a bundle's folder.")
-]
-HERE = Path()
 
 
 def _version(asked: bool) -> None:
@@ -87,11 +82,13 @@ def run(
 @app.command(epilog="Example: holdtrue why 3fa9")
 @guarded
 def why(
-    about: Annotated[str | None, typer.Argument(metavar="RUN|RELEASE", help="The last run when left out.")] = None,
+    about: Annotated[
+        str | None, typer.Argument(metavar="RUN|RELEASE|PREDICTION", help="The last run when left out.")
+    ] = None,
     folder: Folder = HERE,
     as_json: AsJson = False,
 ) -> int:
-    """Say why a run ended as it did, and what to do next."""
+    """Say why a run or a prediction came out so, and what to do."""
     from holdtrue.cli.verbs import why
 
     return why(about, folder, as_json=as_json)
@@ -102,14 +99,17 @@ def why(
 def predict(
     release: Release,
     file: Annotated[str, typer.Argument(metavar="FILE", help="The rows to predict.")],
-    out: Annotated[Path, typer.Option(help="Where to write: .csv, .parquet, .jsonl or .arrow.")],
+    out: Annotated[Path, typer.Option(help="Where to write: .csv, .parquet, .jsonl or .arrow; a folder with Ray.")],
+    engine: Annotated[
+        str, typer.Option(metavar="here|ray", help="With Ray: a folder of Parquet, block by block on many processors.")
+    ] = "here",
     folder: Folder = HERE,
     as_json: AsJson = False,
 ) -> int:
     """Predict the rows of a file with a verified release."""
     from holdtrue.cli.verbs import predict
 
-    return predict(release, file, out, folder, as_json=as_json)
+    return predict(release, file, out, folder, engine=engine, as_json=as_json)
 
 
 @app.command(epilog="Example: holdtrue reproduce champion")
@@ -187,7 +187,7 @@ def card(
 @app.command(epilog="Example: holdtrue export mlflow champion --out exported")
 @guarded
 def export(
-    form: Annotated[str, typer.Argument(metavar="mlflow|onnx", help="The form to write.")],
+    form: Annotated[str, typer.Argument(metavar="mlflow|onnx|kserve|ray", help="The form to write.")],
     release: Release,
     out: Annotated[Path, typer.Option(help="Where to write.")],
     folder: Folder = HERE,
@@ -235,6 +235,83 @@ def gc(
     from holdtrue.cli.registry import gc
 
     return gc(folder, delete=delete, keep_days=keep_days, as_json=as_json)
+
+
+add_endpoint_verbs(app)
+
+
+@app.command(epilog="Example: holdtrue replay --since 12h")
+@guarded
+def replay(
+    prediction: Annotated[str | None, typer.Argument(metavar="PREDICTION", help="The id of one prediction.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Every prediction that was recorded.")] = False,
+    since: Annotated[str | None, typer.Option(help="From a time on, or from so long ago: 30m, 12h, 7d.")] = None,
+    until: Annotated[str | None, typer.Option(help="Before a time.")] = None,
+    folder: Folder = HERE,
+    as_json: AsJson = False,
+) -> int:
+    """Make recorded predictions again, and compare every bit. Exit code 1: some are not the same."""
+    from holdtrue.cli.traffic import replay
+
+    return replay(prediction, folder, everything=everything, since=since, until=until, as_json=as_json)
+
+
+@app.command(epilog="Example: holdtrue label outcomes.csv --value is_canceled --key booking_id")
+@guarded
+def label(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="Rows with what turned out true.")],
+    value: Annotated[str, typer.Option(help="The column that holds it.")] = "value",
+    key: Annotated[
+        list[str] | None, typer.Option(help="A column that names the row; prediction_id when left out.")
+    ] = None,
+    source: Annotated[str, typer.Option(help="Who says so.")] = "file",
+    folder: Folder = HERE,
+    as_json: AsJson = False,
+) -> int:
+    """Keep what turned out true, for predictions that were made."""
+    from holdtrue.cli.traffic import label
+
+    return label(file, folder, value=value, key=key or [], source=source, as_json=as_json)
+
+
+@app.command(epilog="Example: holdtrue forget guest-4711 --column guest")
+@guarded
+def forget(
+    person: Person,
+    column: Annotated[str, typer.Option(help="The column of the data that names persons: their rows go too.")] = "",
+    folder: Folder = HERE,
+    as_json: AsJson = False,
+) -> int:
+    """Erase a person: the key to what was recorded, and the rows."""
+    from holdtrue.cli.traffic import forget
+
+    return forget(person, folder, column=column, as_json=as_json)
+
+
+@app.command(epilog="Example: holdtrue token new --name ci --scope predict --days 90")
+@guarded
+def token(
+    act: Annotated[str, typer.Argument(metavar="new|list|revoke", help="What to do.")] = "list",
+    about: Annotated[str | None, typer.Argument(metavar="TOKEN", help="The id (or the secret) to revoke.")] = None,
+    name: Annotated[str, typer.Option(help="Whom a new token is for.")] = "unnamed",
+    scope: Annotated[
+        list[str] | None, typer.Option(help="predict, label, read, operate or admin; say it again for more.")
+    ] = None,
+    days: Annotated[int, typer.Option(min=0, help="How long it lasts; 0: until it is revoked.")] = 90,
+    folder: Folder = HERE,
+    as_json: AsJson = False,
+) -> int:
+    """Give out, list or revoke the tokens that callers show. The secret of a new one is printed once."""
+    from holdtrue.cli.tokens import token_list, token_new, token_revoke
+
+    if act == "new":
+        return token_new(name, scope or ["predict"], days, folder, as_json=as_json)
+    if act == "revoke" and about is not None:
+        return token_revoke(about, folder, as_json=as_json)
+    if act == "list":
+        return token_list(folder, as_json=as_json)
+    known = ["new", "list", "revoke"]
+    raise Misuse(f"`token {act}` needs a TOKEN." if act in known else f"There is no act {act!r}{nearest(act, known)}")
 
 
 def main() -> None:

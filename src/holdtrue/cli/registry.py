@@ -3,6 +3,7 @@
 import os
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from holdtrue.core.errors import Misuse, nearest
 if TYPE_CHECKING:
     from holdtrue.registry.ledger import Entry
 
-FORMS = ("mlflow", "onnx")
+FORMS = ("mlflow", "onnx", "kserve", "ray")
 
 
 def releases(folder: Path, *, after: str | None, as_json: bool) -> int:
@@ -51,13 +52,10 @@ def releases(folder: Path, *, after: str | None, as_json: bool) -> int:
 
 
 def promote(release: str, alias: str, reason: str, folder: Path, *, as_json: bool) -> int:
-    digest, changed = keeper(folder).promote(release, alias, reason=reason, now=now())
-    if as_json:
-        print_json({"release": digest, "alias": alias, "changed": changed})
-    elif changed:
-        console().print(f"{alias} is now {digest[:12]}.")
-    else:
-        console().print(f"{alias} was {digest[:12]} already; nothing changed.")
+    from holdtrue.cli.serving import print_moved
+    from holdtrue.pipeline.following import move
+
+    print_moved(move(keeper(folder), release, alias, reason=reason, now=now()), alias, as_json=as_json)
     return 0
 
 
@@ -115,6 +113,12 @@ def _more(entry: "Entry") -> str:
             return f"{detail.get('alias')}{': ' if detail.get('reason') else ''}{detail.get('reason')}"
         case "run recorded":
             return str(detail.get("verdict") or detail.get("state"))
+        case "token issued" | "token revoked":
+            return str(detail.get("name"))
+        case "endpoint opened":
+            return str(detail.get("url"))
+        case "traffic changed":
+            return str(detail.get("reason") or "")
         case "hold-out used":
             return f"use {detail.get('number')}"
         case _:
@@ -141,14 +145,29 @@ def export(form: str, release: str, out: Path, folder: Path, *, as_json: bool) -
         out.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(ready.release.folder / "model.onnx", out)
     else:
-        from holdtrue.release.mlflow_export import export_mlflow
-
-        export_mlflow(ready.release.folder, out)
+        _writer(form)(ready.release.folder, out)
     if as_json:
         print_json({"release": ready.release.digest, "form": form, "out": str(out)})
     else:
         console().print(f"Wrote {ready.release.digest[:12]} for {form} to {out}.")
     return 0
+
+
+def _writer(form: str) -> Callable[[Path, Path], None]:
+    """Find what writes a folder of a form; only that is imported."""
+    match form:
+        case "kserve":
+            from holdtrue.release.kserve_export import export_kserve
+
+            return export_kserve
+        case "ray":
+            from holdtrue.release.ray_export import export_ray
+
+            return export_ray
+        case _:
+            from holdtrue.release.mlflow_export import export_mlflow
+
+            return export_mlflow
 
 
 def trust(key: Path, folder: Path, *, as_json: bool) -> int:

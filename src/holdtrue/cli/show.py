@@ -12,6 +12,7 @@ from rich.text import Text
 
 from holdtrue.pipeline.progress import Tell, silent
 
+STATES = {"kept": "bold green", "broken": "bold red", "at risk": "bold yellow"}
 COLOURS = {"proven": "bold green", "refuted": "bold red", "unproven": "bold yellow"}
 UNWRAPPED = 2_000  # columns: no line of a table is longer
 MARKS = {"proven": "✔", "refuted": "✘", "unproven": "?"}
@@ -68,8 +69,25 @@ def number(value: object) -> str:
     return f"{value:.4g}"
 
 
+def length(time_s: float) -> str:
+    """Say a length of time in its largest unit.
+
+    >>> length(90), length(5400), length(3 * 86_400)
+    ('1.5 minutes', '1.5 hours', '3 days')
+    """
+    units = ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second"))
+    unit_s, name = next((unit for unit in units if time_s >= unit[0]), units[-1])
+    count = round(time_s / unit_s, 1)
+    return f"{count:g} {name}{'' if count == 1 else 's'}"
+
+
 def verdict(word: str) -> Text:
     return Text(f"{MARKS.get(word, ' ')} {word}", style=COLOURS.get(word, ""))
+
+
+def state(word: str) -> Text:
+    """Write how a promise stands in service."""
+    return Text(word, style=STATES.get(word, "dim"))
 
 
 def table(

@@ -1,6 +1,7 @@
 """The verbs that make and use a release: init, run, why, predict, reproduce."""
 
 import os
+import re
 import shlex
 import shutil
 from collections.abc import Mapping, Sequence
@@ -12,10 +13,12 @@ from rich.text import Text
 
 from holdtrue.cli.person import actor, keeper, now
 from holdtrue.cli.show import console, interval, number, print_json, progress, promise_table, table, verdict
-from holdtrue.core.errors import Misuse
+from holdtrue.core.errors import Misuse, nearest
 
 if TYPE_CHECKING:
     from holdtrue.pipeline.draft import Told
+
+ENGINES = ("here", "ray")
 
 
 def init(
@@ -134,7 +137,12 @@ def _told(report: Mapping[str, Any], release: str | None, aliases: Sequence[str]
 def why(about: str | None, folder: Path, *, as_json: bool) -> int:
     from holdtrue.pipeline.why import explain
 
-    found = explain(keeper(folder), about)
+    if about is not None and re.fullmatch(r"[0-9a-f]{32}", about):
+        from holdtrue.pipeline.why_prediction import explain_prediction
+
+        found = explain_prediction(keeper(folder), about)
+    else:
+        found = explain(keeper(folder), about)
     if as_json:
         print_json(found.to_json())
         return 0
@@ -149,13 +157,23 @@ def why(about: str | None, folder: Path, *, as_json: bool) -> int:
     return 0
 
 
-def predict(release: str, file: str, out: Path, folder: Path, *, as_json: bool) -> int:
+def predict(release: str, file: str, out: Path, folder: Path, *, engine: str = "here", as_json: bool) -> int:
     from holdtrue.data.source import Source
     from holdtrue.pipeline.predicting import predict_file
 
-    ready = keeper(folder).predictor(release)
+    if engine not in ENGINES:
+        raise Misuse(f"--engine is {' or '.join(ENGINES)}, not {engine!r}{nearest(engine, ENGINES)}")
+    kept = keeper(folder)
+    ready = kept.predictor(release)
     with progress(quiet=as_json) as tell:
-        done = predict_file(ready, Source(location=file), out, base=Path.cwd(), tell=tell)
+        if engine == "ray":
+            from holdtrue.pipeline.ray_predicting import bundle_of, over_ray, predict_folder
+
+            os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing of ours reports home
+            os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+            done = predict_folder(bundle_of(ready, kept.home.keys), Path(file), out, engine=over_ray, tell=tell)
+        else:
+            done = predict_file(ready, Source(location=file), out, base=Path.cwd(), tell=tell)
     if as_json:
         print_json({"release": done.release, "rows": done.rows, "out": str(done.out), "breaches": list(done.breaches)})
         return 0

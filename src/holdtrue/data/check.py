@@ -4,62 +4,31 @@ Cells are checked in one pass over the table, in pieces; what must be unique nee
 pass fetches the first wrong values.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
+from math import inf
 
 import polars as pl
 
 from holdtrue.core.errors import DataFault
-from holdtrue.data.contract import Contract, Field, whole
+from holdtrue.data.breach import (
+    FRACTION,
+    INFINITE,
+    MISSING,
+    TOO_LARGE,
+    UNKNOWN,
+    Breach,
+    outside,
+    shown,
+    unmatched,
+    unread,
+)
+from holdtrue.data.contract import EXACT, Contract, Field, whole
 from holdtrue.data.dates import DAY_S, EPOCH, iso_of_seconds
-from holdtrue.data.parse import EXACT, expressions, is_text, parse, unreadable
+from holdtrue.data.parse import expressions, is_text, parse, unreadable
 from holdtrue.data.rules import rule_expression
 
 ROW, STRANGE = "\0row", "\0strange "  # no file has columns of these names
-MISSING = "are missing"
-HIDDEN = "(hidden: personal)"
-LONGEST_SHOWN = 80
-ONE = {
-    "are": "is",
-    "lie": "lies",
-    "have": "has",
-    "do": "does",
-    "repeat": "repeats",
-    "break": "breaks",
-    "belong": "belongs",
-}
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Breach:
-    """One way in which a table breaks its contract.
-
-    Attributes:
-        where: the column, rule or key, as a person would call it.
-        columns: the columns it is about.
-        what: what is wrong with each of `count` values, as the end of a sentence with a plural verb.
-        count: how many values are wrong, of `rows` in all.
-        first_row: the first wrong row, counted from 1 without the header; None when it is about the whole column.
-        first_value: what stands there, or that it is hidden.
-    """
-
-    where: str
-    columns: tuple[str, ...]
-    what: str
-    count: int
-    rows: int
-    first_row: int | None = None
-    first_value: str = ""
-
-    @property
-    def sentence(self) -> str:
-        if self.first_row is None:
-            return f"{self.where}: {self.what}."
-        verb, _, rest = self.what.partition(" ")
-        what = f"{ONE.get(verb, verb)} {rest}".strip() if self.count == 1 else self.what
-        first = f"the first is {self.first_value}" if self.first_value else "the first is"
-        noun = "values" if len(self.columns) == 1 else "rows"
-        return f"{self.where}: {self.count:,} of {self.rows:,} {noun} {what}; {first} in row {self.first_row:,}."
 
 
 def enforce(contract: Contract, table: pl.DataFrame | pl.LazyFrame, *, now: datetime | None) -> None:
@@ -101,21 +70,43 @@ def check(contract: Contract, table: pl.DataFrame | pl.LazyFrame, *, now: dateti
     return tuple(_with_values(contract, raw, breaches))
 
 
+def fits(contract: Contract, table: pl.DataFrame) -> pl.Series:
+    """Say of each raw row whether its cells keep the contract; what several rows say together is not looked at.
+
+    >>> age = Contract(fields=(Field(name="age", kind="number", nullable=False, low=0),))
+    >>> fits(age, pl.DataFrame({"age": ["7", "-1", "old", None]})).to_list()
+    [True, False, False, False]
+    """
+    raw = table.lazy()
+    schema = table.schema
+    masks = [mask for field in contract.fields for mask in _wrong(field, schema[field.name], contract)]
+    masks += [~rule_expression(rule.text, contract.kinds).holds for rule in contract.rules]
+    if not masks:
+        return pl.Series([True]).new_from_index(0, table.height)
+    wrong = pl.any_horizontal(mask.fill_null(value=False) for mask in masks)
+    return _typed(contract, raw, schema).select(~wrong).collect().to_series()
+
+
+def _wrong(field: Field, dtype: pl.DataType, contract: Contract) -> list[pl.Expr]:
+    required = not field.nullable or field.name in contract.key
+    return [mask for _, mask in _masks(field, dtype, required=required)]
+
+
 def _masks(field: Field, dtype: pl.DataType, *, required: bool) -> list[tuple[str, pl.Expr]]:
     """Each way a cell can be wrong, with the expression that is true there, over the columns of `_typed`."""
     value = pl.col(field.name)
     masks: list[tuple[str, pl.Expr]] = []
     refused = field.numeric and is_text(dtype) and field.unreadable == "refuse"
     if refused:
-        masks.append((f"are no {field.kind}", pl.col(STRANGE + field.name)))
+        masks.append((unread(field), pl.col(STRANGE + field.name)))
     if required:
         masks.append((MISSING, value.is_null() & ~pl.col(STRANGE + field.name) if refused else value.is_null()))
     if field.numeric:
         masks += _number_masks(field, value, dtype)
     if field.categories is not None and field.unseen == "refuse":
-        masks.append(("are none of the known categories", ~value.is_in(list(field.categories))))
+        masks.append((UNKNOWN, ~value.is_in(list(field.categories))))
     if field.pattern is not None:
-        masks.append((f"do not match the pattern {field.pattern!r}", ~value.str.contains(whole(field.pattern))))
+        masks.append((unmatched(field), ~value.str.contains(whole(field.pattern))))
     return masks
 
 
@@ -131,23 +122,15 @@ def _typed(contract: Contract, raw: pl.LazyFrame, schema: pl.Schema) -> pl.LazyF
 
 
 def _number_masks(field: Field, value: pl.Expr, dtype: pl.DataType) -> list[tuple[str, pl.Expr]]:
-    masks = [] if dtype.is_integer() else [("are infinite", value.is_infinite())]
+    masks = [] if dtype.is_integer() else [(INFINITE, value.is_infinite())]
     finite = value.is_finite()
-    if field.low is not None and field.high is not None:
-        outside = f"lie outside [{_limit(field, field.low)}, {_limit(field, field.high)}]"
-        masks.append((outside, finite & ~value.is_between(field.low, field.high)))
-    elif field.low is not None:
-        masks.append((f"lie below {_limit(field, field.low)}", finite & (value < field.low)))
-    elif field.high is not None:
-        masks.append((f"lie above {_limit(field, field.high)}", finite & (value > field.high)))
+    if field.low is not None or field.high is not None:
+        low, high = -inf if field.low is None else field.low, inf if field.high is None else field.high
+        masks.append((outside(field), finite & ~value.is_between(low, high)))
     if field.integer:
-        masks.append(("have a fraction", finite & (value != value.floor())))
-        masks.append(("are too large to keep every digit (make the column a category)", finite & (value.abs() > EXACT)))
+        masks.append((FRACTION, finite & (value != value.floor())))
+        masks.append((TOO_LARGE, finite & (value.abs() > EXACT)))
     return masks
-
-
-def _limit(field: Field, limit: float) -> str:
-    return iso_of_seconds(limit) if field.kind == "date" else f"{limit:.15g}"
 
 
 def _count(typed: pl.LazyFrame, masks: list[pl.Expr]) -> tuple[list[tuple[int, int | None]], int]:
@@ -234,10 +217,5 @@ def _with_values(contract: Contract, raw: pl.LazyFrame, breaches: list[Breach]) 
 def _shown(contract: Contract, breach: Breach, row: dict[str, object]) -> str:
     if breach.what == MISSING:
         return ""
-    shown: list[str] = []
-    for name in breach.columns:
-        value = row[name]
-        text = HIDDEN if contract.field(name).personal else repr(value) if isinstance(value, str) else str(value)
-        text = text if len(text) <= LONGEST_SHOWN else text[:LONGEST_SHOWN] + "…"
-        shown.append(text if len(breach.columns) == 1 else f"{name}={text}")
-    return ", ".join(shown)
+    values = [(name, shown(row[name], personal=contract.field(name).personal)) for name in breach.columns]
+    return ", ".join(text if len(values) == 1 else f"{name}={text}" for name, text in values)

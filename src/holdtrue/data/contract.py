@@ -1,17 +1,19 @@
 """What every row must satisfy, column by column and across columns: agreed once, checked everywhere."""
 
 from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from math import isfinite
 from typing import Literal, get_args
 
-import polars as pl
-
 from holdtrue.core.errors import Misuse, nearest
 from holdtrue.data.dates import format_fault
-from holdtrue.data.rules import Kind, rule_expression
+from holdtrue.data.rule_cells import columns_of
+from holdtrue.data.rules import Kind
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
+EXACT = 2.0**53  # whole numbers above this are not all there in a float64
+NOT_A_NUMBER = ("nan", "NaN", "NAN", "-nan", "-NaN", "+nan")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,6 +63,20 @@ class Field:
     def numeric(self) -> bool:
         """Whether its typed values are numbers."""
         return self.kind in ("number", "date")
+
+    @property
+    def missing_texts(self) -> tuple[str, ...]:
+        """Every text that means missing."""
+        return ("", *self.missing, *(NOT_A_NUMBER if self.numeric else ()))
+
+    @property
+    def missing_numbers(self) -> list[float]:
+        """The texts that mean missing, as numbers: -999 is missing also where it is written -999.0."""
+        numbers: list[float] = []
+        for token in self.missing:
+            with suppress(ValueError):
+                numbers.append(float(token))
+        return numbers
 
 
 def _wrong_kind(field: Field) -> list[str]:
@@ -113,6 +129,8 @@ def _wrong_text(field: Field) -> list[str]:
     faults = [] if field.name.strip() else ["a column needs a name"]
     faults += [fault for each in field.formats if (fault := format_fault(each))]
     if field.pattern is not None:
+        import polars as pl
+
         try:
             pl.Series([""]).str.contains(whole(field.pattern))
         except pl.exceptions.ComputeError as error:
@@ -186,7 +204,7 @@ class Contract:
         kinds = {field.name: field.kind for field in kept}
         return Contract(
             fields=kept,
-            rules=tuple(rule for rule in self.rules if rule_expression(rule.text, self.kinds).columns <= kinds.keys()),
+            rules=tuple(rule for rule in self.rules if columns_of(rule.text, self.kinds) <= kinds.keys()),
             key=self.key if set(self.key) <= kinds.keys() else (),
             freshness=self.freshness if self.freshness and self.freshness.column in kinds else None,
         )
@@ -223,7 +241,7 @@ def _wrong_rules(contract: Contract) -> list[str]:
     faults: list[str] = []
     for rule in contract.rules:
         try:
-            rule_expression(rule.text, contract.kinds)
+            columns_of(rule.text, contract.kinds)
         except Misuse as error:
             faults += [f"rule {rule.name!r}: {fault}" for fault in error.faults]
     return faults

@@ -6,8 +6,10 @@ A date is a float64: whole microseconds stay exact until the year 2255. A text w
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
-import polars as pl
+if TYPE_CHECKING:
+    import polars as pl
 
 DAY_S = 86_400.0
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -50,14 +52,17 @@ def format_fault(form: str) -> str | None:
     return None
 
 
-def read_dates(text: pl.Series, formats: Sequence[str]) -> pl.Series:
+def read_dates(text: "pl.Series", formats: Sequence[str]) -> "pl.Series":
     """Turn texts without blanks around them into seconds; the first format that fits wins, null where none does.
 
     Without formats the text is read as ISO 8601.
 
+    >>> import polars as pl
     >>> read_dates(pl.Series(["7/1/2015", "02-Jun-06", "7/1/15"]), ["%m/%d/%Y", "%d-%b-%y"]).to_list()
     [1435708800.0, 1149206400.0, None]
     """
+    import polars as pl
+
     seconds = pl.Series(text.name, [None], dtype=pl.Float64).new_from_index(0, len(text))
     for form in formats or ISO:
         left = (text.is_not_null() & seconds.is_null()).arg_true()
@@ -66,7 +71,9 @@ def read_dates(text: pl.Series, formats: Sequence[str]) -> pl.Series:
     return seconds
 
 
-def _read_one(text: pl.Series, form: str) -> pl.Series:
+def _read_one(text: "pl.Series", form: str) -> "pl.Series":
+    import polars as pl
+
     if form in EPOCH_FORMATS:
         return text.cast(pl.Float64, strict=False) / EPOCH_FORMATS[form]
     # The engine's %.f takes the point with it, and its %z does not know Z.
@@ -81,8 +88,10 @@ def _read_one(text: pl.Series, form: str) -> pl.Series:
     return seconds.set(~seconds.is_between(FIRST_S, LAST_S), None)
 
 
-def date_of_number(value: pl.Expr, formats: Sequence[str]) -> pl.Expr:
+def date_of_number(value: "pl.Expr", formats: Sequence[str]) -> "pl.Expr":
     """Turn a number into seconds; it counts milliseconds when the contract says "epoch_ms", else seconds."""
+    import polars as pl
+
     return value.cast(pl.Float64) / (1000.0 if "epoch_ms" in formats else 1.0)
 
 

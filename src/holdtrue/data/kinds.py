@@ -7,10 +7,11 @@ from typing import Literal
 import numpy as np
 import polars as pl
 
+from holdtrue.data.contract import EXACT
 from holdtrue.data.date_formats import DateReading, date_reading
 from holdtrue.data.dates import read_dates
 from holdtrue.data.numerals import read_numerals
-from holdtrue.data.parse import EXACT, is_text
+from holdtrue.data.parse import is_text
 from holdtrue.data.rules import Kind
 from holdtrue.data.values import Values
 

@@ -5,20 +5,17 @@ written in several ways is read step by step on each chunk: one expression for i
 hundred times, which the query engine does not notice.
 """
 
-from contextlib import suppress
 from functools import partial
 from typing import TypeVar
 
 import polars as pl
 
 from holdtrue.core.errors import DataFault, nearest
-from holdtrue.data.contract import Contract, Field
+from holdtrue.data.contract import EXACT, Contract, Field
 from holdtrue.data.dates import DAY_S, date_of_number, read_dates
 from holdtrue.data.numerals import read_numerals
 
 Table = TypeVar("Table", pl.DataFrame, pl.LazyFrame)
-EXACT = 2.0**53  # whole numbers above this are not all there in a float64
-NOT_A_NUMBER = ("nan", "NaN", "NAN", "-nan", "-NaN", "+nan")
 UNITS = {"ms": 1e3, "us": 1e6, "ns": 1e9}
 
 
@@ -63,7 +60,7 @@ def typed(field: Field, dtype: pl.DataType) -> pl.Expr:
         value = raw.cast(pl.Int64).cast(pl.Float64) / UNITS[dtype.time_unit]
     else:
         value = date_of_number(raw, field.formats if field.kind == "date" else ())
-    return pl.when(~(value.is_nan() | value.is_in(_tokens(field)))).then(value)
+    return pl.when(~(value.is_nan() | value.is_in(field.missing_numbers))).then(value)
 
 
 def unreadable(field: Field, dtype: pl.DataType) -> pl.Expr:
@@ -84,7 +81,7 @@ def read_cells(field: Field, text: pl.Series) -> pl.Series:
 
 def _read(field: Field, text: pl.Series) -> pl.Series:
     value = read_cells(field, text)
-    tokens = _tokens(field)
+    tokens = field.missing_numbers
     return value.set(value.is_in(tokens), None) if tokens else value
 
 
@@ -92,7 +89,7 @@ def present(field: Field, dtype: pl.DataType) -> pl.Expr:
     """Give a raw column as text without the blanks around it; null where it is missing."""
     raw = pl.col(field.name)
     text = (_spelled(field, raw) if dtype == pl.Boolean else written(raw, dtype)).str.strip_chars()
-    return pl.when(~text.is_in(["", *field.missing, *(NOT_A_NUMBER if field.numeric else ())])).then(text)
+    return pl.when(~text.is_in(field.missing_texts)).then(text)
 
 
 def _spelled(field: Field, truth: pl.Expr) -> pl.Expr:
@@ -130,12 +127,3 @@ def _known(field: Field, dtype: pl.DataType) -> bool:
             field.kind == "date" and (dtype == pl.Boolean or isinstance(dtype, pl.Duration))
         )
     return not isinstance(dtype, pl.Duration)
-
-
-def _tokens(field: Field) -> list[float]:
-    """The texts that mean missing, as numbers: -999 is missing also where it is written -999.0."""
-    numbers: list[float] = []
-    for token in field.missing:
-        with suppress(ValueError):
-            numbers.append(float(token))
-    return numbers

@@ -14,16 +14,17 @@ import operator
 import re
 from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass, field
-from typing import Literal
-
-import polars as pl
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from holdtrue.core.errors import Misuse, nearest
 from holdtrue.data.dates import DAY_S, seconds_of_iso
 
+if TYPE_CHECKING:
+    import polars as pl
+
 Kind = Literal["number", "category", "text", "date"]
 Nature = Literal["number", "date", "text", "truth"]
-Operation = Callable[[pl.Expr, pl.Expr], pl.Expr]
+Operation = Callable[[Any, Any], Any]
 
 # A rule comes from a file: neither its length nor its depth may exhaust the stack, ours or that of the query engine.
 MOST_TOKENS = 300
@@ -56,17 +57,46 @@ ARITHMETIC: Mapping[str, Operation] = {
 }
 
 
+@runtime_checkable
+class Terms(Protocol):
+    """What a rule is built of, for a table (polars) or for one row (rule_cells.py).
+
+    Whatever these give must know the signs of Python (+ - * / % == != < <= > >= & | ~), `is_null` and `is_not_null`.
+    """
+
+    def constant(self, value: float | str) -> Any: ...
+    def column(self, name: str) -> Any: ...
+    def finite(self, value: Any) -> Any: ...
+
+
+class _Table:
+    def constant(self, value: float | str) -> "pl.Expr":
+        import polars as pl
+
+        return pl.lit(value)
+
+    def column(self, name: str) -> "pl.Expr":
+        import polars as pl
+
+        return pl.col(name)
+
+    def finite(self, value: "pl.Expr") -> "pl.Expr":
+        import polars as pl
+
+        return pl.when(value.is_finite()).then(value)
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RuleExpression:
     """A rule ready to run on typed columns: true, false or null (unknown) for each row."""
 
-    holds: pl.Expr
+    holds: "pl.Expr"
     columns: Set[str]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Part:
-    value: pl.Expr
+    value: Any
     nature: Nature
     literal: str | None = None  # the characters of a text, so that a date beside it can read them
 
@@ -81,8 +111,14 @@ def rule_expression(text: str, kinds: Mapping[str, Kind]) -> RuleExpression:
     holdtrue.core.errors.Misuse: The rule cannot be read:
       there is no column 'adlts'; did you mean 'adults'? In `adlts > 0`
     """
+    holds, columns = read_rule(text, kinds, _Table())
+    return RuleExpression(holds=holds, columns=columns)
+
+
+def read_rule(text: str, kinds: Mapping[str, Kind], terms: Terms) -> tuple[Any, frozenset[str]]:
+    """Build a rule of other terms; says which columns it speaks of, and raises as `rule_expression` does."""
     try:
-        reader = _Reader(tokens=_tokens(text), kinds=kinds)
+        reader = _Reader(tokens=_tokens(text), kinds=kinds, terms=terms)
         part = reader.either()
         if reader.peek():
             raise ValueError(f"{reader.peek()!r} is not expected there.")
@@ -90,7 +126,7 @@ def rule_expression(text: str, kinds: Mapping[str, Kind]) -> RuleExpression:
             raise ValueError("a rule compares, as in a > 0.")
     except ValueError as error:
         raise Misuse("The rule cannot be read:", faults=[f"{error} In `{text[:200]}`"]) from None
-    return RuleExpression(holds=part.value, columns=frozenset(reader.columns))
+    return part.value, frozenset(reader.columns)
 
 
 def _tokens(text: str) -> list[tuple[str, str]]:
@@ -122,6 +158,7 @@ class _Reader:
 
     tokens: list[tuple[str, str]]
     kinds: Mapping[str, Kind]
+    terms: Terms
     place: int = 0
     depth: int = 0
     columns: set[str] = field(default_factory=set[str])
@@ -179,7 +216,7 @@ class _Reader:
         whole: _Part | None = None
         while sign := self.take(*COMPARISONS):
             right = self.sum()
-            each = _compared(left, sign, right)
+            each = self.compared(left, sign, right)
             whole = each if whole is None else _joined(whole, each, operator.and_)
             left = right
         return whole or left
@@ -188,29 +225,29 @@ class _Reader:
         denied = self.take("not")
         self.need("in")
         self.need("(")
-        found = _compared(left, "==", self.sum())
+        found = self.compared(left, "==", self.sum())
         while self.take(","):
-            found = _joined(found, _compared(left, "==", self.sum()), operator.or_)
+            found = _joined(found, self.compared(left, "==", self.sum()), operator.or_)
         self.need(")")
         return _Part(value=~found.value, nature="truth") if denied else found
 
     def sum(self) -> _Part:
         part = self.product()
         while sign := self.take("+", "-"):
-            part = _calculated(part, sign, self.product())
+            part = self.calculated(part, sign, self.product())
         return part
 
     def product(self) -> _Part:
         part = self.single()
         while sign := self.take("*", "/", "%"):
-            part = _calculated(part, sign, self.single())
+            part = self.calculated(part, sign, self.single())
         return part
 
     def single(self) -> _Part:
         self.deeper()
         try:
             if self.take("-"):
-                return _calculated(_Part(value=pl.lit(0.0), nature="number"), "-", self.single())
+                return self.calculated(_Part(value=self.terms.constant(0.0), nature="number"), "-", self.single())
             if self.take("("):
                 part = self.either()
                 self.need(")")
@@ -225,9 +262,9 @@ class _Reader:
         kind, word = self.tokens[self.place]
         self.place += 1
         if kind == "number":
-            return _Part(value=pl.lit(float(word)), nature="number")
+            return _Part(value=self.terms.constant(float(word)), nature="number")
         if kind == "text":
-            return _Part(value=pl.lit(word), nature="text", literal=word)
+            return _Part(value=self.terms.constant(word), nature="text", literal=word)
         if kind != "name":
             quoted = f'; the column is written "{word}", in quotes' if word in self.kinds else ""
             raise ValueError(f"{word!r} stands where a value is expected{quoted}.")
@@ -235,12 +272,41 @@ class _Reader:
             raise ValueError(f"there is no column {word!r}{nearest(word, [*self.kinds])}{_stop(word, self.kinds)}")
         self.columns.add(word)
         of_kind = self.kinds[word]
-        return _Part(value=pl.col(word), nature="text" if of_kind == "category" else of_kind)
+        return _Part(value=self.terms.column(word), nature="text" if of_kind == "category" else of_kind)
 
     def deeper(self) -> None:
         self.depth += 1
         if self.depth > MOST_DEPTH:
             raise ValueError(f"a rule is at most {MOST_DEPTH} levels deep.")
+
+    def compared(self, left: _Part, sign: str, right: _Part) -> _Part:
+        left, right = self.dated(left, right), self.dated(right, left)
+        if "truth" in (left.nature, right.nature):
+            raise ValueError("a comparison is not compared again.")
+        if left.nature != right.nature:
+            raise ValueError(f"a {left.nature} is compared with a {right.nature}.")
+        if left.nature == "text" and sign not in ("==", "=", "!=", "<>"):
+            raise ValueError(f"texts have no order; {sign!r} needs numbers or dates.")
+        return _Part(value=COMPARISONS[sign](left.value, right.value), nature="truth")
+
+    def dated(self, part: _Part, beside: _Part) -> _Part:
+        """Read a text beside a date as a date."""
+        if part.literal is None or beside.nature != "date":
+            return part
+        return _Part(value=self.terms.constant(seconds_of_iso(part.literal)), nature="date")
+
+    def calculated(self, left: _Part, sign: str, right: _Part) -> _Part:
+        left, right = self.dated(left, right), self.dated(right, left)
+        natures = (left.nature, right.nature)
+        if natures == ("number", "number"):
+            value = ARITHMETIC[sign](left.value, right.value)
+            # What is divided by zero is unknown, not larger than every number.
+            return _Part(value=self.terms.finite(value) if sign in "/%" else value, nature="number")
+        if natures == ("date", "date") and sign == "-":
+            return _Part(value=(left.value - right.value) / DAY_S, nature="number")
+        if natures == ("date", "number") and sign in "+-":
+            return _Part(value=ARITHMETIC[sign](left.value, right.value * DAY_S), nature="date")
+        raise ValueError(f"{sign!r} does not work between a {left.nature} and a {right.nature}.")
 
 
 def _stop(word: str, kinds: Mapping[str, Kind]) -> str:
@@ -251,35 +317,3 @@ def _joined(left: _Part, right: _Part, how: Operation) -> _Part:
     if left.nature != "truth" or right.nature != "truth":
         raise ValueError("`and` and `or` stand between comparisons.")
     return _Part(value=how(left.value, right.value), nature="truth")
-
-
-def _compared(left: _Part, sign: str, right: _Part) -> _Part:
-    left, right = _dated(left, right), _dated(right, left)
-    if "truth" in (left.nature, right.nature):
-        raise ValueError("a comparison is not compared again.")
-    if left.nature != right.nature:
-        raise ValueError(f"a {left.nature} is compared with a {right.nature}.")
-    if left.nature == "text" and sign not in ("==", "=", "!=", "<>"):
-        raise ValueError(f"texts have no order; {sign!r} needs numbers or dates.")
-    return _Part(value=COMPARISONS[sign](left.value, right.value), nature="truth")
-
-
-def _dated(part: _Part, beside: _Part) -> _Part:
-    """Read a text beside a date as a date."""
-    if part.literal is None or beside.nature != "date":
-        return part
-    return _Part(value=pl.lit(seconds_of_iso(part.literal)), nature="date")
-
-
-def _calculated(left: _Part, sign: str, right: _Part) -> _Part:
-    left, right = _dated(left, right), _dated(right, left)
-    natures = (left.nature, right.nature)
-    if natures == ("number", "number"):
-        value = ARITHMETIC[sign](left.value, right.value)
-        # What is divided by zero is unknown, not larger than every number.
-        return _Part(value=pl.when(value.is_finite()).then(value) if sign in "/%" else value, nature="number")
-    if natures == ("date", "date") and sign == "-":
-        return _Part(value=(left.value - right.value) / DAY_S, nature="number")
-    if natures == ("date", "number") and sign in "+-":
-        return _Part(value=ARITHMETIC[sign](left.value, right.value * DAY_S), nature="date")
-    raise ValueError(f"{sign!r} does not work between a {left.nature} and a {right.nature}.")

@@ -23,8 +23,9 @@ from holdtrue.features.categories import (
 )
 from holdtrue.features.dates import CYCLIC_PARTS, DAY_SECONDS, FIRST, LAST, PARTS, emit_parts
 from holdtrue.features.graph import NUMBER, TEXT, Graph
+from holdtrue.features.runtime import session
 from holdtrue.features.scaling import Scaling, emit_scaled, fit_scaling
-from holdtrue.features.session import run, session
+from holdtrue.features.session import run
 
 Flavour = Literal["tree", "linear"]
 KINDS = ("number", "date", "category", "text")

@@ -7,27 +7,14 @@ from typing import Any
 import numpy as np
 from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, checker, helper, numpy_helper
 
+from holdtrue.features.ports import port
+
 IR_VERSION = 10
 OPSET = 21
 ML_OPSET = 3  # tree ensembles as attributes: what every runtime of the last five years reads
 
 NUMBER = TensorProto.DOUBLE
 TEXT = TensorProto.STRING
-
-OUTPUTS = frozenset({"probabilities", "decision", "label", "value", "low", "high"})
-
-
-def port(column: str) -> str:
-    """Name the graph's input for a column: its own name, unless an output or an inner tensor is called so.
-
-    Inner tensors begin with a slash. Two columns never get the same name.
-
-    >>> [port(column) for column in ("age", "value", "value_", "/n0")]
-    ['age', 'value_', 'value__', '_/n0']
-    """
-    if column.rstrip("_") in OUTPUTS:
-        return f"{column}_"
-    return f"_{column}" if column.lstrip("_").startswith("/") else column
 
 
 @dataclass(kw_only=True, slots=True)

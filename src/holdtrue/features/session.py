@@ -7,19 +7,9 @@ import onnxruntime as ort
 import polars as pl
 
 from holdtrue.core.errors import DataFault
-from holdtrue.features.graph import port
+from holdtrue.features.ports import port
 
 CHUNK_ROWS = 4_096  # bounds the memory of Python strings, and of learners that compare each row with thousands
-
-
-def session(model: bytes) -> ort.InferenceSession:
-    """Load a graph to run on one thread."""
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    options.add_session_config_entry("session.load_model_format", "ONNX")  # never the runtime's own format
-    return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
 def columns(frame: pl.DataFrame) -> dict[str, np.ndarray]:

@@ -10,7 +10,7 @@ from jaxtyping import Float32, Float64
 from onnx import TensorProto, helper
 
 from holdtrue.features.graph import Graph
-from holdtrue.features.session import session
+from holdtrue.features.runtime import session
 from holdtrue.models.learner import Fitted, Learner, Rows
 from holdtrue.models.settings import defaults
 

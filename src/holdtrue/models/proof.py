@@ -9,7 +9,8 @@ import polars as pl
 from jaxtyping import Bool, Float64
 
 from holdtrue.core.errors import Refused
-from holdtrue.features.session import run, session
+from holdtrue.features.runtime import session
+from holdtrue.features.session import run
 from holdtrue.models.export import Reference
 
 TOLERANCE = 1e-5

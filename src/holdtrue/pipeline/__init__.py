@@ -11,4 +11,13 @@ The path through this package:
     run.py         all of it, and the release
     keeping.py     releases that are there; predicting.py, reproduce.py, why.py and doctor.py use them
     api.py         the same from Python
+
+And of what is served:
+    serve.py       the endpoint; replay.py, labels.py and why_prediction.py read its log
+    watching.py    windows of traffic against what was learned; alarming.py tells of it, budgeting.py counts errors
+    gathering.py   labelled traffic as rows; retraining.py learns from them, contested.py and comparing.py hold two
+                   releases against each other
+    canary.py      a challenger beside the champion
+    looping.py     the worker of the loop: loop_looks.py sees, loop_store.py keeps, loop_deeds.py does
+    simulation/    the loop on the past
 """

@@ -9,7 +9,7 @@ import polars as pl
 from jaxtyping import Bool
 
 from holdtrue.core.errors import Misuse, nearest
-from holdtrue.data.check import Breach
+from holdtrue.data.breach import Breach
 from holdtrue.evaluation.measure import (
     measure_beats,
     measure_calibrated,

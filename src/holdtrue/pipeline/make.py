@@ -16,7 +16,8 @@ from holdtrue.data.content import content_of
 from holdtrue.data.contract_json import to_dict
 from holdtrue.data.readers.columns import Column
 from holdtrue.evaluation.predictions import Predictions
-from holdtrue.features.session import run, session
+from holdtrue.features.runtime import session
+from holdtrue.features.session import run
 from holdtrue.models.answers import Correction, Decision
 from holdtrue.models.boundary import edges_of, proving_rows
 from holdtrue.models.export import Deployed, assemble, reference
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
 MOST_PROVING_ROWS = 20_000
+IN_SERVICE = {"serve", "watch", "retrain"}  # parts of a project that make no difference to what is learnt
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -183,7 +185,9 @@ def _lineage(workspace: Workspace, prepared: Prepared, learnt: Learnt, taken: Ta
     split = prepared.split
     return Lineage(
         snapshot=prepared.snapshot.digest,
-        project=store.put(canonical_json(workspace.project.model_dump(mode="json", exclude_none=True))),
+        project=store.put(
+            canonical_json(workspace.project.model_dump(mode="json", exclude_none=True, exclude=IN_SERVICE))
+        ),
         sources=sources,
         package=package_tree(),
         environment=environment_lock(),
@@ -197,5 +201,6 @@ def _lineage(workspace: Workspace, prepared: Prepared, learnt: Learnt, taken: Ta
             "group": split.group,
             "seed": split.seed,
             "given_rows": taken.held_out_rows,
+            **({"absent": list(taken.absent)} if taken.absent else {}),
         },
     )

@@ -15,7 +15,8 @@ import pyarrow.parquet
 
 from holdtrue.core.errors import Misuse
 from holdtrue.core.files import sync
-from holdtrue.data.check import Breach, check
+from holdtrue.data.breach import Breach
+from holdtrue.data.check import check
 from holdtrue.data.source import Source, batches
 from holdtrue.pipeline.progress import Tell
 from holdtrue.release.predictor import Predictor

@@ -11,7 +11,8 @@ import pyarrow as pa
 from jaxtyping import Float64, Int64
 
 from holdtrue.core.errors import DataFault, Misuse, nearest
-from holdtrue.data.check import Breach, check
+from holdtrue.data.breach import Breach
+from holdtrue.data.check import check
 from holdtrue.data.contract import Contract
 from holdtrue.data.contract_yaml import read_yaml
 from holdtrue.data.division import By, Split, Table
@@ -80,10 +81,14 @@ def source_of(data: Data, location: str) -> Source:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Taken:
-    """A snapshot of the source, and how many of its last rows are the held-out ones of a second file."""
+    """A snapshot of the source, and how many of its last rows are the held-out ones of a second file.
+
+    `absent` are columns that rows from elsewhere have not: nothing is asked of them, and they name no row.
+    """
 
     snapshot: Snapshot
     held_out_rows: int | None
+    absent: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
 
@@ -95,14 +100,15 @@ def prepare(
     raw = scan(source.snapshot, workspace.home.store)
     _check_columns(workspace, tuple(column.name for column in source.snapshot.columns))
     tell("contract")
-    contract = contract or _contract(workspace, raw, notes)
-    breaches = _enforced(contract, raw, project, now)
+    contract = contract or contract_of(workspace, raw, notes)
+    kept = contract.only([name for name in contract.names if name not in source.absent]) if source.absent else contract
+    breaches = _enforced(kept, raw, project, now)
     typed = parse(contract, raw).collect(engine="streaming")
     task_name = project.task or guess_task(contract, typed, project.data.target)
     task, held_out = TASKS.get(task_name), source.held_out_rows
     truth, classes = _target(typed, contract, project, task)
     time = time_values(typed, project.data.time).to_numpy() if project.data.time else None
-    names = _features(contract, project)
+    names = features_of(contract, project)
     plan = _split(project, task, held_out)
     tell("split")
     table = Table(
@@ -110,7 +116,7 @@ def prepare(
         target=project.data.target,
         labelled=task.labelled,
         time=project.data.time,
-        key=project.data.key,
+        key=() if set(project.data.key) & set(source.absent) else project.data.key,
         features=tuple(names),
         given=None if held_out is None else np.arange(typed.height) >= typed.height - held_out,
     )
@@ -137,7 +143,8 @@ def prepare(
     )
 
 
-def _features(contract: Contract, project: Project) -> list[str]:
+def features_of(contract: Contract, project: Project) -> list[str]:
+    """Name the columns that the model sees."""
     hidden = {project.data.target, *project.data.drop, *project.data.key}
     names = [name for name in contract.names if name not in hidden]
     if not names:
@@ -196,7 +203,7 @@ def _promised(project: Project) -> Iterator[tuple[tuple[str | int, ...], str]]:
             yield ("promises", index, "fresh", "column"), entry.fresh.column
 
 
-def _contract(workspace: Workspace, raw: pl.LazyFrame, notes: list[str]) -> Contract:
+def contract_of(workspace: Workspace, raw: pl.LazyFrame, notes: list[str]) -> Contract:
     """Read the contract, or infer it. What is dropped is still read where people ask about it: fairness across it."""
     project, data, file = workspace.project, workspace.project.data, workspace.contract_file
     asked = [*project.report.slices, *project.report.fair_across, *(name for _, name in _promised(project))]
@@ -285,6 +292,15 @@ def _target(
         classes = [each for each in classes if each != positive] + [positive]
     codes = words.replace_strict(classes, list(range(len(classes))), return_dtype=pl.Float64)
     return codes.to_numpy().astype(np.float64), tuple(classes)
+
+
+def truths_of(column: pl.Series, classes: tuple[str, ...]) -> "tuple[Float64[np.ndarray, ' known'], pl.Series]":
+    """Give the truth of typed rows that came later, and which of them have one of the known classes."""
+    if not classes:
+        return column.cast(pl.Float64).to_numpy().astype(np.float64), column.is_not_null()
+    words = column.map_elements(_class_name, return_dtype=pl.String) if column.dtype != pl.String else column
+    codes = words.replace_strict(classes, list(range(len(classes))), return_dtype=pl.Float64, default=None)
+    return codes.drop_nulls().to_numpy().astype(np.float64), codes.is_not_null()
 
 
 def _class_name(value: float) -> str:

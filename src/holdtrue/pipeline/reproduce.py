@@ -39,17 +39,23 @@ def reproduce(keeper: Keeper, name: str, *, now: datetime, tell: Tell) -> Reprod
     core = keeper.predictor(name).release.core
     with tempfile.TemporaryDirectory() as scratch:
         workspace = restored(core.lineage, keeper.home, Path(scratch))
-        given = core.lineage.split.get("given_rows")
-        taken = Taken(
-            snapshot=load_snapshot(core.lineage.snapshot, store=keeper.home.store),
-            held_out_rows=given if isinstance(given, int) else None,
-        )
+        taken = taken_of(core.lineage, keeper.home)
         try:
             made = make(workspace, taken, journal=Path(scratch) / "trials.jsonl", now=now, tell=tell)
         except HoldtrueError as error:
             return Reproduction(release=core.digest, made=None, difference=str(error))
     told = None if made.core.digest == core.digest else first_difference(core, made)
     return Reproduction(release=core.digest, made=made.core.digest, difference=told)
+
+
+def taken_of(lineage: Lineage, home: Home) -> Taken:
+    """Find the rows that a release was made from."""
+    given, absent = lineage.split.get("given_rows"), lineage.split.get("absent")
+    return Taken(
+        snapshot=load_snapshot(lineage.snapshot, store=home.store),
+        held_out_rows=given if isinstance(given, int) else None,
+        absent=tuple(map(str, absent)) if isinstance(absent, list | tuple) else (),
+    )
 
 
 def restored(lineage: Lineage, home: Home, folder: Path) -> Workspace:

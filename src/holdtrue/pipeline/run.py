@@ -10,10 +10,15 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from holdtrue.core.digest import digest_of
 from holdtrue.core.errors import HoldtrueError, Refused
 from holdtrue.core.files import folder_whole, sweep
+from holdtrue.data.hashes import row_hashes
+from holdtrue.data.units import LEAST_DIFFERENT
 from holdtrue.evaluation.page import render
+from holdtrue.pipeline.held_out import keep_held_out
 from holdtrue.pipeline.keeping import Keeper
 from holdtrue.pipeline.known import check_names, check_rival
 from holdtrue.pipeline.make import Made, make
@@ -34,6 +39,8 @@ from holdtrue.release.quarantine import examine as examine_graph
 from holdtrue.release.signing import signing_key, trusted_keys, verify
 from holdtrue.statistics.wear import alpha_for_use
 
+KNOWN_ROWS = 4
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Walk:
@@ -45,6 +52,7 @@ class Walk:
     clock: Callable[[], float]
     tell: Tell
     run_id: str
+    overlapping: bool = False
 
     def record(self, **known: Any) -> None:
         run = Run(id=self.run_id, project=self.keeper.project, started=self.now, **known)
@@ -67,11 +75,12 @@ def run(
     actor: str,
     environ: Mapping[str, str],
     taken: Callable[[], Taken] | None = None,
+    overlapping: bool = False,
 ) -> Outcome:
     """Walk from the data to a release, or to a candidate with a report that says what is missing.
 
-    `taken` gives the rows when they do not come from `data.source`. A run that was killed leaves its journal; the next
-    one goes on from it.
+    `taken` gives the rows when they do not come from `data.source`; `overlapping` says that such runs follow on each
+    other, on rows that are mostly the same. A run that was killed leaves its journal; the next one goes on from it.
     """
     check_names(workspace.loaded, workspace.project.task)
     if environ.get("MLFLOW_TRACKING_URI"):
@@ -83,7 +92,15 @@ def run(
         _sweep_store(workspace.home)
         check_rival(workspace.loaded, [alias.name for alias in keeper.releases(limit=1)[1]])
         run_id = f"{now:%Y%m%dT%H%M%S}-{digest_of([workspace.project.model_dump(mode='json'), now.isoformat()])[:8]}"
-        walk = Walk(workspace=workspace, keeper=keeper, now=now, clock=clock, tell=tell, run_id=run_id)
+        walk = Walk(
+            workspace=workspace,
+            keeper=keeper,
+            now=now,
+            clock=clock,
+            tell=tell,
+            run_id=run_id,
+            overlapping=overlapping,
+        )
         walk.record(state="running")
         try:
             outcome = _walked(walk, taken)
@@ -127,18 +144,34 @@ def _uses(walk: Walk, made: Made) -> int:
     """Count this look at the held-out rows.
 
     Rows are known by what they say, and by the snapshot they are from: to divide the same rows anew with another seed
-    until a lucky part judges is no fresh start.
+    until a lucky part judges is no fresh start. Where runs follow on each other, some rows are also known one by one:
+    each look is then paid for as often as the most worn of them was looked at, so for every one of these rows the
+    levels of all candidates that it helped to judge add up to no more than one level.
     """
     keeper = walk.keeper
+    known = (made.held_out_digest, made.prepared.snapshot.digest, *(_some_rows(made) if walk.overlapping else ()))
 
     def counted(connection: Any) -> int:
         numbers = [
             use_number(connection, rows, made.core.digest, project=keeper.project, actor=keeper.actor, now=walk.now)
-            for rows in (made.held_out_digest, made.prepared.snapshot.digest)
+            for rows in known
         ]
         return max(numbers)
 
     return keeper.database().write(counted)
+
+
+def _some_rows(made: Made) -> tuple[str, ...]:
+    """Name the few held-out rows whose hashes are the smallest: two sets that have most rows in common share some.
+
+    The chance that two sets share none of the four is about the share of rows that differ, to the fourth power. Where
+    rows are hardly different, equal ones need not be the same ones, and none is named.
+    """
+    hashes = row_hashes(made.prepared.table.frame[made.prepared.parts.test].select(made.prepared.table.content))
+    distinct = np.unique(hashes)
+    if len(distinct) < LEAST_DIFFERENT * len(hashes):
+        return ()
+    return tuple(digest_of(["held-out row", int(each)]) for each in distinct[:KNOWN_ROWS])
 
 
 def _kept(walk: Walk, made: Made, judgement: Judgement, contents: dict[str, Any]) -> Outcome:
@@ -167,6 +200,8 @@ def _kept(walk: Walk, made: Made, judgement: Judgement, contents: dict[str, Any]
         examine_graph(made.files[MODEL], golden=made.files[GOLDEN], interface=made.files[INTERFACE], limits=Limits())
         _clear_harmed(home, made.core.digest)
         write_release(made.core, files, releases=home.releases, scratch=home.scratch, key=signing_key(home.keys))
+        project = walk.workspace.project
+        keep_held_out(home, made, coverage=project.decide.coverage, seed=project.learn.seed)
     aliases = _registered(walk, made, judgement, contents, candidate / "report.html")
     return Outcome(
         run=walk.run_id,

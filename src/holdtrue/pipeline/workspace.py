@@ -49,6 +49,10 @@ class Home:
     def checkpoint(self) -> Path:
         return self.path / "checkpoint"
 
+    def held_out(self, digest: str) -> Path:
+        """Where the held-out rows of a release lie."""
+        return self.path / "watch" / f"{digest}.held-out.parquet"
+
     def run_folder(self, key: str) -> Path:
         """Where the journal of a run lies, so that a run that was killed goes on from it."""
         return self.path / "runs" / key

@@ -23,7 +23,7 @@ from holdtrue.registry.ledger import Deed, append
 from holdtrue.registry.moment import microseconds, moment
 from holdtrue.registry.schema import ALIASES, RELEASES, RUNS
 
-Kind = Literal["object", "snapshot", "release", "candidate", "run", "scratch"]
+Kind = Literal["object", "snapshot", "release", "candidate", "run", "held-out", "scratch"]
 DIGEST_TEXT = re.compile(rb"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
 # Files that may name other things by their digest. A digest found by chance only keeps something longer.
 TELLING = {".json", ".jsonl", ".yaml", ".md"}
@@ -87,9 +87,12 @@ def plan_gc(items: Sequence[Item], referenced: Referenced, *, keep: Keep, now: d
                 return age > keep.runs and item.name not in referenced.recent
             case "scratch":
                 return age > keep.scratch
+            case "held-out":
+                return age > keep.scratch and item.name not in staying
             case _:
                 return age > keep.scratch and item.name not in reached
 
+    staying = {item.name for item in items if item.kind == "release" and item.name not in old_releases}
     roots = [item for item in items if item.kind in {"release", "candidate", "run"} and not goes(item)]
     reached = _reach(roots, referenced.recent | referenced.aliased, items)
     return tuple(sorted((item for item in items if goes(item)), key=lambda item: item.path))
@@ -188,6 +191,8 @@ def _items(home: Path) -> Iterator[Item]:
     yield from (_item(home, "release", path, path.name) for path in _entries(home / "releases", "*", digest))
     yield from (_item(home, "candidate", path, path.name) for path in _entries(home / "candidates", "*", anything))
     yield from (_item(home, "run", path, path.name) for path in _entries(home / "runs", "*", anything))
+    for path in _entries(home / "watch", "*.held-out.parquet", digest + r"\.held-out\.parquet"):
+        yield _item(home, "held-out", path, path.name.split(".")[0])
     yield from (_item(home, "scratch", path, path.name) for path in _entries(home / "tmp", "*", ".*"))
 
 

@@ -32,6 +32,10 @@ HOLDOUT_USES = _table("holdout_uses", texts="rows_digest candidate_digest projec
 LEDGER = _table("ledger", texts="project subject leaf hash", numbers="seq")
 TIP = _table("ledger_tip", texts="peaks", numbers="id size")
 CHECKPOINTS = _table("checkpoints", texts="note", numbers="size")
+LOOPS = _table("loops", texts="project state holder memory", numbers="token until_us messages")
+LOOP_INBOX = _table("loop_inbox", texts="project event", numbers="id")
+LOOP_DEEDS = _table("loop_deeds", texts="project deed outcome", numbers="id asked_us")
+LOOP_ALARMS = _table("loop_alarms", texts="project alarm", numbers="id")
 
 # {text} is TEXT that sorts by its bytes, which Postgres does only when told.
 STEPS: tuple[tuple[str, ...], ...] = (
@@ -67,6 +71,17 @@ STEPS: tuple[tuple[str, ...], ...] = (
         "CREATE TABLE ledger_tip (id BIGINT PRIMARY KEY CHECK (id = 1), size BIGINT NOT NULL, peaks {text} NOT NULL)",
         "INSERT INTO ledger_tip (id, size, peaks) VALUES (1, 0, '')",
         "CREATE TABLE checkpoints (size BIGINT PRIMARY KEY, note {text} NOT NULL)",
+    ),
+    (
+        "CREATE TABLE loops (project {text} PRIMARY KEY REFERENCES projects(name), state {text} NOT NULL,"
+        " holder {text} NOT NULL, token BIGINT NOT NULL, until_us BIGINT NOT NULL, messages BIGINT NOT NULL,"
+        " memory {text} NOT NULL)",
+        "CREATE TABLE loop_inbox (project {text} NOT NULL REFERENCES loops(project), id BIGINT NOT NULL,"
+        " event {text} NOT NULL, PRIMARY KEY (project, id))",
+        "CREATE TABLE loop_deeds (project {text} NOT NULL REFERENCES loops(project), id BIGINT NOT NULL,"
+        " asked_us BIGINT NOT NULL, deed {text} NOT NULL, outcome {text} NOT NULL, PRIMARY KEY (project, id))",
+        "CREATE TABLE loop_alarms (project {text} NOT NULL REFERENCES loops(project), id BIGINT NOT NULL,"
+        " alarm {text} NOT NULL, PRIMARY KEY (project, id))",
     ),
 )
 KNOWN_VERSION = len(STEPS)

@@ -15,7 +15,8 @@ from holdtrue.core.errors import Misuse, Refused
 from holdtrue.data.contract import Contract
 from holdtrue.data.contract_json import from_dict
 from holdtrue.data.parse import parse
-from holdtrue.features.session import run, session
+from holdtrue.features.runtime import session
+from holdtrue.features.session import run
 from holdtrue.release.bundle import Release
 from holdtrue.release.held import CONTRACT, MODEL
 from holdtrue.release.quarantine import Finding, Limits, admit

@@ -6,7 +6,8 @@ import numpy as np
 import polars as pl
 from onnxruntime import InferenceSession
 
-from holdtrue.features.session import run, session
+from holdtrue.features.runtime import session
+from holdtrue.features.session import run
 from holdtrue.release.interface import Interface
 from holdtrue.release.rows import inputs_of, outputs_of
 

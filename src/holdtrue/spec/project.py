@@ -4,9 +4,11 @@ import re
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from holdtrue.spec.promises import Names, PromiseEntry, Section, Share
+from holdtrue.spec.loop import Retrain, Serve
+from holdtrue.spec.promises import Days, Names, PromiseEntry, Section, Share
+from holdtrue.spec.quantity import MONTH_DAYS, per_day
 
 Columns = Annotated[Names, Field(min_length=1)]
 
@@ -102,6 +104,45 @@ class Report(Section):
     learning_curve: bool = True
 
 
+class Listener(Section):
+    """Who is told of alarms: exactly one of webhook, slack, alertmanager and email."""
+
+    webhook: str | None = Field(default=None, description="An address that takes JSON.")
+    slack: str | None = Field(default=None, description="An incoming webhook of Slack, or of what reads the same.")
+    alertmanager: str | None = Field(default=None, description="The address of a Prometheus Alertmanager.")
+    email: Names = Field(default=(), description="Who gets a mail.")
+    secret: str | None = Field(default=None, min_length=8, description="Signs what a webhook gets: ${HOOK_SECRET}.")
+    smtp: str | None = Field(default=None, description="smtps://USER:PASSWORD@HOST:PORT, or smtp:// for STARTTLS.")
+    sender: str = Field(default="holdtrue@localhost", description="From whom a mail is.")
+    private: bool = Field(default=False, description="The address may be one of a private network.")
+
+    @property
+    def kind(self) -> str:
+        return next(name for name in ("webhook", "slack", "alertmanager", "email") if getattr(self, name))
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        ways = [name for name in ("webhook", "slack", "alertmanager", "email") if getattr(self, name)]
+        if len(ways) != 1:
+            raise ValueError("say exactly one of webhook, slack, alertmanager and email")
+        if self.secret is not None and self.webhook is None:
+            raise ValueError("a secret signs what a webhook gets; the others have no place for it")
+        if bool(self.email) != (self.smtp is not None):
+            raise ValueError("a mail needs both: email, to whom, and smtp, by which server")
+        return self
+
+
+class Watch(Section):
+    """How a release in service is looked at."""
+
+    alarm_budget: Annotated[float, BeforeValidator(per_day, json_schema_input_type=float | str), Field(gt=0, le=24)] = (
+        Field(default=1 / MONTH_DAYS, description="How many false alarms are accepted: `1/month`, `2/week`, `4/year`.")
+    )
+    window: Days = Field(default=1.0, ge=1 / 24, le=31, description="The time that is looked at as one: `1d`, `12h`.")
+    tell: tuple[Listener, ...] = Field(default=(), max_length=20, description="Who is told of alarms.")
+    runbook: str = Field(default="docs/howto/alarms.md", description="Where it says what to do about an alarm.")
+
+
 def name_of(source: str) -> str:
     """Name a project for its data.
 
@@ -129,6 +170,9 @@ class Project(Section):
     decide: Decide = Decide()
     report: Report = Report()
     promises: tuple[PromiseEntry, ...] = ()
+    serve: Serve = Serve()
+    watch: Watch = Watch()
+    retrain: Retrain = Retrain()
     confidence: Annotated[Share, Field(ge=0.5, lt=1)] = 0.95
 
     @model_validator(mode="before")

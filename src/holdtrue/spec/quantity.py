@@ -4,6 +4,8 @@ import re
 
 BYTES = {"b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
 DAYS = {"h": 1 / 24, "d": 1.0, "w": 7.0}
+MONTH_DAYS = 365.25 / 12
+PERIODS = {"day": 1.0, "week": 7.0, "month": MONTH_DAYS, "year": 365.25}
 
 
 def share(value: object) -> object:
@@ -37,4 +39,15 @@ def days(value: object) -> object:
     """
     if isinstance(value, str) and (found := re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([hdw])\s*", value)):
         return float(found[1]) * DAYS[found[2]]
+    return value
+
+
+def per_day(value: object) -> object:
+    """Read how often something may happen, as a number a day: `1/day`, `2/week`, `1/month`, `0.5/year` or a number.
+
+    >>> per_day("2/week") == 2 / 7, per_day(0.1)
+    (True, 0.1)
+    """
+    if isinstance(value, str) and (found := re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*/\s*(day|week|month|year)\s*", value)):
+        return float(found[1]) / PERIODS[found[2]]
     return value

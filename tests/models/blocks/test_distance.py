@@ -6,7 +6,7 @@ from onnx import TensorProto, helper
 from scipy.spatial.distance import cdist
 
 from holdtrue.features.graph import Graph
-from holdtrue.features.session import session
+from holdtrue.features.runtime import session
 from holdtrue.models.blocks.distance import Kept
 
 

@@ -8,7 +8,7 @@ from onnx import TensorProto
 from scipy.special import expit, softmax
 
 from holdtrue.features.graph import Graph
-from holdtrue.features.session import session
+from holdtrue.features.runtime import session
 from holdtrue.models.blocks.links import FLOAT32_MOST, Link, answer, emit_answer, two_columns
 
 SCORES = st.lists(st.floats(-1e30, 1e30) | st.floats(-5, 5), min_size=3, max_size=3)

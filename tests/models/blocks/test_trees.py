@@ -7,7 +7,7 @@ from jaxtyping import Float32, Float64
 from onnx import TensorProto, helper
 
 from holdtrue.features.graph import Graph
-from holdtrue.features.session import session
+from holdtrue.features.runtime import session
 from holdtrue.models.blocks.trees import Tree, emit_sum
 
 

@@ -14,7 +14,7 @@ from sklearn.metrics import roc_auc_score
 
 from holdtrue.features.encoder import fit, transform
 from holdtrue.features.graph import Graph
-from holdtrue.features.session import session
+from holdtrue.features.runtime import session
 from holdtrue.models.blocks.holding import held_back
 from holdtrue.models.learner import Rows, Settings
 from holdtrue.models.learners import lightgbm as lightgbm_learner

@@ -3,11 +3,13 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from holdtrue.models.learners.mlp import PLUGIN, Network
 from holdtrue.models.problems import fit, problem
 
 
+@pytest.mark.slow
 def test_a_bent_function_is_learnt_that_no_line_can_follow() -> None:
     x = np.random.default_rng(0).uniform(-2, 2, size=(600, 2)).astype(np.float32)
     rows = replace(problem("regression", "linear", rows=600), x=x, y=np.abs(x[:, 0]).astype(np.float64))
@@ -24,6 +26,7 @@ def test_validation_rows_decide_when_to_stop() -> None:
     assert unsure < sure / 2
 
 
+@pytest.mark.slow
 def test_two_layers_are_two_layers() -> None:
     made = PLUGIN.fit(
         problem("three", "linear"), {"units": 8, "layers": 2, "alpha": 1e-4, "learning_rate": 1e-3}, 0, None

@@ -1,0 +1,375 @@
+"""The traffic of a release in windows of time, each held against what the release learned from."""
+
+import io
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import final
+
+import numpy as np
+import polars as pl
+
+from holdtrue.core.errors import Misuse, Refused
+from holdtrue.data.traffic.read import labels, receipts
+from holdtrue.data.traffic.receipt import Receipt
+from holdtrue.data.traffic.resolve import Current, Target, current_labels
+from holdtrue.data.traffic.subjects import Forgotten
+from holdtrue.evaluation.metric import METRICS
+from holdtrue.monitoring.drift import LENGTHS, Drift, drifts
+from holdtrue.monitoring.harm import Harm, harm, ranked
+from holdtrue.monitoring.label_issues import issue_rate, sure_errors
+from holdtrue.monitoring.quality import Held, Pledge, held
+from holdtrue.monitoring.ruler import Columns, Gauge, gauge_of
+from holdtrue.pipeline.answers import ANSWERED, Answers, of_held_out, of_receipt, together
+from holdtrue.pipeline.held_out import HeldOut, read_held_out
+from holdtrue.pipeline.keeping import Keeper
+from holdtrue.pipeline.labelled import Labelled
+from holdtrue.pipeline.progress import Tell
+from holdtrue.pipeline.replay import Again, Ready, traffic_of
+from holdtrue.release.held import REFERENCE
+from holdtrue.release.interface import read_interface
+from holdtrue.release.quarantine import Admitted
+from holdtrue.serving.model import Model
+from holdtrue.serving.reader import Typed
+from holdtrue.spec.project import Watch
+
+DAY_US = 86_400_000_000
+MOST_WINDOWS = 366
+MOST_HARMS = 8  # columns whose harm is estimated, those with the most evidence: of forty that changed nobody reads all
+GATHERED = 8_192  # rows that are counted at once
+ANSWERS = ("champion", "canary", "pinned")  # routes whose answers went out
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Window:
+    """What one window of time says.
+
+    Attributes:
+        drifts: of every column that is watched, the one with the most evidence first; none without rows.
+        unread: predictions whose person was forgotten, or whose record is damaged.
+    """
+
+    start_us: int
+    rows: int
+    unread: int
+    drifts: tuple[Drift, ...]
+
+    @property
+    def alarms(self) -> tuple[Drift, ...]:
+        return tuple(drift for drift in self.drifts if drift.alarm)
+
+    def to_json(self) -> dict[str, object]:
+        return {
+            "start": _moment(self.start_us),
+            "rows": self.rows,
+            "unread": self.unread,
+            "alarms": len(self.alarms),
+            "drifts": [drift.to_json() for drift in self.drifts],
+        }
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Quality:
+    """What labels say of the rows since a moment.
+
+    Attributes:
+        rows: all that were answered; `labelled` are those whose truth is known, `odd` those whose label is no class.
+        delay_s: the time that half of the labels took, of those that have come.
+        issues: the share of its labels that looks wrong, at least, for each source of labels.
+    """
+
+    since_us: int
+    rows: int
+    labelled: int
+    odd: int
+    delay_s: float | None
+    promises: tuple[Held, ...]
+    issues: Mapping[str, float] = field(default_factory=dict[str, float])
+
+    def to_json(self) -> dict[str, object]:
+        return {
+            "since": _moment(self.since_us),
+            "rows": self.rows,
+            "labelled": self.labelled,
+            "odd": self.odd,
+            "delay_s": self.delay_s,
+            "promises": [held.to_json() for held in self.promises],
+            "label_issues": dict(self.issues),
+        }
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Watched:
+    """What was seen of a release.
+
+    Attributes:
+        level: the chance of any false alarm that a window may have.
+        windows: oldest first; each is over.
+        quality: what labels say of each promise about a metric.
+        harms: what the columns under alarm in the last window with rows are estimated to do to each such promise, the
+            worst first; empty where the held-out rows of the release are not in this store.
+        damaged: what of the log could not be read.
+    """
+
+    release: str
+    window_days: float
+    level: float
+    windows: tuple[Window, ...]
+    quality: "Quality"
+    damaged: tuple[str, ...]
+    harms: tuple[Harm, ...] = ()
+
+    def to_json(self) -> dict[str, object]:
+        return {
+            "release": self.release,
+            "window_days": self.window_days,
+            "level": self.level,
+            "alarms": sum(len(window.alarms) for window in self.windows),
+            "windows": [window.to_json() for window in self.windows],
+            "quality": self.quality.to_json(),
+            "harms": [harm.to_json() for harm in self.harms],
+            "damaged": list(self.damaged),
+        }
+
+
+def watch(
+    keeper: Keeper,
+    settings: Watch,
+    *,
+    release: str,
+    windows: int,
+    now_us: int,
+    tell: Tell,
+    again: Again | None = None,
+    counts: "Counts | None" = None,
+) -> Watched:
+    """Look at the last `windows` windows of a release that are over; those before them are read for the longer view.
+
+    Who looks again and again gives `counts`, where what was counted is kept, and not read again.
+    Raises `Misuse` where the budget allows no test, and what keeps the release from being used.
+    """
+    level = _level(settings, windows)
+    span_us = round(settings.window * DAY_US)
+    again = again or Again(keeper)
+    digest = keeper.folder_of(release).name
+    ready = again.ready(digest)
+    last = now_us // span_us  # the window that is not over
+    first = last - windows - max(LENGTHS) + 1
+    damaged: list[str] = []
+    traffic = traffic_of(keeper)
+    known = current_labels(labels(traffic, endpoint=keeper.project, faults=damaged))
+    done = {} if counts is None else counts.setdefault((digest, span_us), {})
+    past = read_held_out(keeper.home, digest, ready[1].plan.classes)
+    tally = _Tally(again, ready, past, span_us, known, done, labelled_since_us=(last - windows) * span_us)
+    unread = next((number for number in range(first, last) if number not in done), last)
+    since_us = min(unread, last - windows) * span_us
+    kept = receipts(traffic, endpoint=keeper.project, since_us=since_us, until_us=last * span_us, faults=damaged)
+    for count, receipt in enumerate(kept):
+        tally.add(receipt)
+        if count % 1_000 == 0:
+            tell("read", count)
+    seen = tuple(_judged(tally, first, last, shown=windows, level=level))
+    tally.keep(range(first, last))
+    return Watched(
+        release=digest,
+        window_days=settings.window,
+        level=level,
+        windows=seen,
+        quality=_quality(ready[0], tally.labelled, past, since_us=(last - windows) * span_us, looks=windows),
+        damaged=tuple(damaged),
+        harms=() if past is None else tuple(_harms(ready[0], tally, seen, past)),
+    )
+
+
+def _harms(admitted: Admitted, tally: "_Tally", seen: Sequence[Window], past: HeldOut) -> list[Harm]:
+    """Estimate what the columns under alarm do to the promises."""
+    last = next((window for window in reversed(seen) if window.rows), None)
+    if last is None or not last.alarms:
+        return []
+    counts = tally.window(last.start_us // tally.span_us).counts
+    rulers = {ruler.name: ruler for ruler in tally.gauge.rulers}
+    return ranked(
+        [
+            harm(rulers[drift.column], past.columns[drift.column], counts[drift.column], past.predictions, pledge)
+            for drift in last.alarms[:MOST_HARMS]
+            for pledge in _pledges(admitted)
+            if drift.column in past.columns and pledge.metric in METRICS.names()
+        ]
+    )
+
+
+def _pledges(admitted: Admitted) -> list[Pledge]:
+    """Give what the report of a release promised about metrics."""
+    report = json.loads(admitted.files["report.json"])
+    return [
+        Pledge(text=each["text"], metric=each["scope"], direction=each["direction"], bound=each["bound"])
+        for each in report.get("promises", ())
+        if each["kind"] == "quality"
+    ]
+
+
+def _level(settings: Watch, windows: int) -> float:
+    """Give the chance of a false alarm that a window may have; refuses what cannot be looked at."""
+    level = settings.alarm_budget * settings.window
+    if not level < 1:
+        raise Misuse(
+            f"{settings.alarm_budget:.3g} false alarms a day are more than one for each window.",
+            do="Set a smaller alarm_budget, or a shorter window.",
+        )
+    if not 0 < windows <= MOST_WINDOWS:
+        raise Misuse(f"{windows} windows cannot be shown; between 1 and {MOST_WINDOWS} can.")
+    return level
+
+
+def _judged(tally: "_Tally", first: int, last: int, *, shown: int, level: float) -> Iterator[Window]:
+    """Judge the last `shown` windows, each together with those before it."""
+    found = [tally.window(number) for number in range(first, last)]
+    for place in range(len(found) - shown, len(found)):
+        here = found[place]
+        counts = [window.counts for window in found[: place + 1] if window.counts]
+        judged = drifts(tally.gauge.rulers, tally.reference, counts[-max(LENGTHS) :], level=level) if here.rows else []
+        start_us = (first + place) * tally.span_us
+        yield Window(start_us=start_us, rows=here.rows, unread=here.unread, drifts=tuple(judged))
+
+
+def _quality(admitted: Admitted, labelled: Labelled, past: HeldOut | None, *, since_us: int, looks: int) -> Quality:
+    """Hold the labelled rows against what the report of the release promised about metrics."""
+    report = json.loads(admitted.files["report.json"])
+    predictions = labelled.predictions()
+    pledges = _pledges(admitted)
+    expected = 1.0 if past is None else sure_errors(past.predictions)
+    # Each verdict may err, so all together may only as often as one.
+    confidence = 1 - (1 - float(report.get("confidence", 0.95))) / max(len(pledges), 1)
+    return Quality(
+        since_us=since_us,
+        rows=labelled.rows,
+        labelled=predictions.rows,
+        odd=labelled.odd,
+        delay_s=labelled.delay_s(),
+        promises=tuple(held(pledge, predictions, confidence=confidence, looks=looks) for pledge in pledges),
+        issues={source: issue_rate(heard, expected) for source, heard in sorted(labelled.heard.items())},
+    )
+
+
+@dataclass(slots=True)
+class _Counted:
+    """The counts of one window so far, and rows that wait to be counted."""
+
+    rows: int = 0
+    unread: int = 0
+    counts: "dict[str, np.ndarray]" = field(default_factory=dict)
+    waiting: list[Typed] = field(default_factory=list)
+    answers: list[Answers] = field(default_factory=list)
+    gathered: int = 0
+
+
+@final
+class _Tally:
+    """Counts the rows of a release by window; what it holds does not grow with the rows."""
+
+    def __init__(
+        self,
+        again: Again,
+        ready: Ready,
+        held_out: HeldOut | None,
+        span_us: int,
+        known: "dict[Target, Current]",
+        done: "dict[int, _Counted]",
+        *,
+        labelled_since_us: int,
+    ) -> None:
+        admitted, self._model = ready
+        self._again = again
+        self.span_us = span_us
+        past = pl.read_parquet(io.BytesIO(admitted.files[REFERENCE]))
+        self.gauge, self.reference = gauge_of(_typed(self._model, past))
+        plan = self._model.plan
+        self._has_answers = held_out is not None
+        if held_out is not None:
+            gauge, reference = gauge_of({ANSWERED: of_held_out(held_out)})
+            self.gauge = Gauge(numbers=self.gauge.numbers + gauge.numbers, texts=self.gauge.texts + gauge.texts)
+            self.reference |= reference
+        self._interface, self._classes = read_interface(plan.interface), plan.classes
+        self._labelled_since_us = labelled_since_us
+        self.labelled = Labelled(known, self._interface, self._classes)
+        self._windows: dict[int, _Counted] = {}
+        self._done = done
+
+    def add(self, receipt: Receipt) -> None:
+        """Take a prediction, when it is one of the release and its answer went out."""
+        if receipt.release != self._model.about.digest or receipt.route not in ANSWERS:
+            return
+        number = receipt.time_us // self.span_us
+        if number in self._done:
+            with suppress(Forgotten, Refused):
+                self._label(receipt, self._again.reveal(receipt))
+            return
+        window = self._windows.setdefault(number, _Counted())
+        try:
+            plain = self._again.reveal(receipt)
+            window.waiting.append(self._again.typed(self._model, plain))
+            if self._has_answers:
+                window.answers.append(of_receipt(plain, self._interface, self._classes))
+        except (Forgotten, Refused):
+            window.unread += 1
+            return
+        self._label(receipt, plain)
+        window.gathered += receipt.rows
+        if window.gathered >= GATHERED:
+            self._count(window)
+
+    def _label(self, receipt: Receipt, plain: Receipt) -> None:
+        if receipt.time_us >= self._labelled_since_us:
+            self.labelled.add(plain)
+
+    def keep(self, numbers: range) -> None:
+        """Keep what these windows hold, and nothing else."""
+        held = {number: self.window(number) for number in numbers}
+        self._done.clear()
+        self._done.update(held)
+
+    def window(self, number: int) -> _Counted:
+        """Give what a window holds."""
+        window = self._done.get(number) or self._windows.get(number) or _Counted()
+        self._count(window)
+        return window
+
+    def _count(self, window: _Counted) -> None:
+        if not window.waiting:
+            return
+        columns = dict(_columns(self._model, window.waiting))
+        if self._has_answers:
+            columns[ANSWERED] = together(window.answers)
+        counts = self.gauge.count(columns)
+        window.counts = {name: window.counts.get(name, 0) + counts[name] for name in counts}
+        window.rows += window.gathered
+        window.waiting, window.answers, window.gathered = [], [], 0
+
+
+Counts = dict[tuple[str, int], dict[int, _Counted]]  # of a release and a length of windows, by their number
+
+
+def _columns(model: Model, read: Sequence[Typed]) -> Columns:
+    """Lay the columns of several requests under each other."""
+    numbers = np.concatenate(
+        [np.asarray(typed.numbers, dtype=np.float64).reshape(len(model.reader.numbers), -1) for typed in read], axis=1
+    )
+    texts = [[text for typed in read for text in typed.texts[place]] for place in range(len(model.reader.texts))]
+    return dict(zip(model.reader.numbers, numbers, strict=True)) | dict(zip(model.reader.texts, texts, strict=True))
+
+
+def _typed(model: Model, past: pl.DataFrame) -> "dict[str, np.ndarray | Sequence[str]]":
+    """Take rows of a reference as requests have them; columns marked personal are not among them."""
+    found: dict[str, np.ndarray | Sequence[str]] = {}
+    for name in past.columns:
+        if name in model.reader.numbers:
+            found[name] = past.get_column(name).cast(pl.Float64).fill_null(np.nan).to_numpy()
+        elif name in model.reader.texts:
+            found[name] = past.get_column(name).cast(pl.String).fill_null("").to_list()
+    return found
+
+
+def _moment(time_us: int) -> str:
+    return datetime.fromtimestamp(time_us / 1e6, tz=UTC).isoformat()
