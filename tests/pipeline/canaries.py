@@ -175,11 +175,17 @@ class Pair:
 
     def label(self, truths: Sequence[tuple[Receipt, Scalar]]) -> None:
         """Tell what turned out true, now."""
+        self._tell([Label(value=value, time_us=0, received_us=self.now_us, prediction=one.id) for one, value in truths])
+
+    def label_keys(self, truths: Sequence[tuple[dict[str, Scalar], Scalar]]) -> None:
+        """Tell what turned out true of business keys, now."""
+        self._tell([Label(value=value, time_us=0, received_us=self.now_us, key=key) for key, value in truths])
+
+    def _tell(self, labels: Sequence[Label]) -> None:
         self.streams += 2
         folder = self.keeper.home.path / "traffic"
         journal = Journal(folder, endpoint=PROJECT, stream=10_000 + self.streams, now=lambda: self.now_us)
-        for one, value in truths:
-            journal.add(pack_label(Label(value=value, time_us=0, received_us=self.now_us, prediction=one.id)))
+        journal.add_all([pack_label(label) for label in labels])
         journal.write()
         journal.close()
 

@@ -2,12 +2,16 @@
 
 import struct
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from holdtrue.core.digest import canonical_json
+from holdtrue.data.contract import Contract, Field
+from holdtrue.data.contract_json import to_dict
 from holdtrue.data.traffic.journal import Journal
 from holdtrue.data.traffic.label import Label, Scalar, pack_label
 from holdtrue.data.traffic.receipt import Ids, Receipt, pack
@@ -24,11 +28,12 @@ INTERFACE = Interface(
     ),
 )
 A, B = "a" * 64, "b" * 64
+NOTHING = canonical_json(to_dict(Contract(fields=(Field(name="age", kind="number"),))))
 
 
 def plan(digest: str) -> Plan:
     return Plan(
-        digest=digest, name="m", task="classification", classes=("0", "1"), contract=b"",
+        digest=digest, name="m", task="classification", classes=("0", "1"), contract=NOTHING,
         interface=INTERFACE.to_json(), golden={}, model=b"",
     )  # fmt: skip
 
@@ -47,22 +52,31 @@ class Log:
         self._journal = Journal(folder, endpoint="m", stream=3, now=lambda: self._now)
         self._ids = Ids(3)
 
-    def answer(self, release: str, *classes: str, route: str = "champion", subject: str = "", ago_us: int = 0) -> str:
+    def answer(
+        self,
+        release: str,
+        *classes: str,
+        route: str = "champion",
+        subject: str = "",
+        ago_us: int = 0,
+        body: bytes = b"",
+    ) -> str:
         at_us = self._now - ago_us
         id = self._ids.next(at_us // 1000)
         self._journal.add(
             pack(
                 Receipt(
                     id=id, time_us=at_us, release=release, route=route, weight=0.5, batch=0, place=0,
-                    rows=len(classes), wire="rows", body=b"", outputs=outputs(*classes), subject=subject,
+                    rows=len(classes), wire="rows", body=body, outputs=outputs(*classes), subject=subject,
                 )
             )
         )  # fmt: skip
         return id
 
-    def label(self, id: str, value: Scalar, row: int = 0) -> None:
+    def label(self, id: str, value: Scalar, row: int = 0, key: Mapping[str, Scalar] | None = None) -> None:
         self._now += 1
-        self._journal.add(pack_label(Label(value=value, time_us=0, received_us=self._now, prediction=id, row=row)))
+        label = Label(value=value, time_us=0, received_us=self._now, prediction=id, row=row, key=dict(key or {}))
+        self._journal.add(pack_label(label))
 
     def close(self) -> None:
         self._journal.close()
@@ -93,6 +107,16 @@ def test_a_corrected_label_counts_once_and_as_it_is_now(tmp_path: Path) -> None:
         log.label(one, value)
     log.close()
     assert tallied(tmp_path, "m", [plan(A), plan(B)], since_us=0) == {A: Tally(right=1), B: Tally()}
+
+
+def test_labels_by_a_business_key_count_too(tmp_path: Path) -> None:
+    log = Log(tmp_path)
+    log.answer(A, "1", "0", body=b'[{"age": 7}, {"age": 8}]')
+    log.answer(B, "1", body=b'[{"age": 9}]')
+    for age, value in ((7, 1), ("8", 1), (10, 1)):
+        log.label("", value, key={"age": age})
+    log.close()
+    assert tallied(tmp_path, "m", [plan(A), plan(B)], since_us=0) == {A: Tally(right=1, wrong=1), B: Tally()}
 
 
 @given(st.dictionaries(st.text("abc", min_size=1), st.tuples(st.integers(0, 500), st.integers(0, 500)), min_size=1))

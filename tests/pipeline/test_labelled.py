@@ -7,9 +7,10 @@ import pytest
 
 from holdtrue.data.traffic.label import Label, Scalar
 from holdtrue.data.traffic.receipt import Ids, Receipt
-from holdtrue.data.traffic.resolve import current_labels
+from holdtrue.pipeline.label_join import LabelJoin
 from holdtrue.pipeline.labelled import Labelled
 from holdtrue.release.interface import Interface, Port
+from holdtrue.serving.ask import About
 
 IDS = Ids(5)
 CLASSES = Interface(
@@ -20,6 +21,7 @@ CLASSES = Interface(
         Port(name="label", type="string", shape=(None, 1)),
     ),
 )
+ABOUT = About(name="m", version="1", digest="a" * 64, classes=(), columns={}, order=(), textual=frozenset(), outputs=())
 NUMBERS = Interface(
     inputs=(), outputs=tuple(Port(name=name, type="float32", shape=(None, 1)) for name in ("value", "low", "high"))
 )
@@ -44,6 +46,10 @@ def said(one: Receipt, value: Scalar, received_us: int, *, row: int = 0, source:
     return Label(value=value, time_us=0, received_us=received_us, prediction=one.id, row=row, source=source)
 
 
+def labels_of(one: Receipt, labels: list[Label]) -> dict[int, Label]:
+    return LabelJoin(labels).labels_of(one, ABOUT)
+
+
 def test_rows_come_in_the_order_of_their_labels_and_corrections_count() -> None:
     first, second = receipt(1_000_000, 0.9, 0.2), receipt(2_000_000, 0.6)
     labels = [
@@ -52,9 +58,9 @@ def test_rows_come_in_the_order_of_their_labels_and_corrections_count() -> None:
         said(second, "yes", 3_000_000),
         said(second, "no", 5_000_000),  # it was not so
     ]
-    seen = Labelled(current_labels(labels), CLASSES, ["no", "yes"])
+    seen = Labelled(CLASSES, ["no", "yes"])
     for one in (first, second, receipt(3_000_000, 0.1)):
-        seen.add(one)
+        seen.add(one, labels_of(one, labels))
     found = seen.predictions()
     assert (seen.rows, found.rows, seen.odd) == (4, 3, 0)
     assert found.truth.tolist() == [0.0, 0.0, 1.0]
@@ -68,8 +74,8 @@ def test_rows_come_in_the_order_of_their_labels_and_corrections_count() -> None:
 @pytest.mark.parametrize(("value", "truth"), [(1, 1.0), ("1", 1.0), (True, 1.0), (0.0, 0.0), (False, 0.0)])
 def test_a_class_may_be_written_in_many_ways(value: Scalar, truth: float) -> None:
     one = receipt(1_000_000, 0.5)
-    seen = Labelled(current_labels([said(one, value, 2_000_000)]), CLASSES, ["0", "1"])
-    seen.add(one)
+    seen = Labelled(CLASSES, ["0", "1"])
+    seen.add(one, labels_of(one, [said(one, value, 2_000_000)]))
     assert seen.predictions().truth.tolist() == [truth]
 
 
@@ -77,21 +83,21 @@ def test_a_class_may_be_written_in_many_ways(value: Scalar, truth: float) -> Non
 def test_a_label_that_is_no_class_is_counted_and_left_out(value: Scalar) -> None:
     one = receipt(1_000_000, 0.5, 0.7)
     labels = [said(one, value, 2_000_000), said(one, "yes", 2_000_000, row=1)]
-    seen = Labelled(current_labels(labels), CLASSES, ["no", "yes"])
-    seen.add(one)
+    seen = Labelled(CLASSES, ["no", "yes"])
+    seen.add(one, labels_of(one, labels))
     assert (seen.odd, seen.predictions().rows) == (1, 1)
 
 
 def test_numbers_have_their_interval_beside_them() -> None:
     one = made(1_000_000, 2, struct.pack("<6f", 5.0, 6.0, 4.0, 5.0, 6.0, 7.0))
-    seen = Labelled(current_labels([said(one, 6.5, 2_000_000, row=1)]), NUMBERS, ())
-    seen.add(one)
+    seen = Labelled(NUMBERS, ())
+    seen.add(one, labels_of(one, [said(one, 6.5, 2_000_000, row=1)]))
     found = seen.predictions()
     assert found.truth.tolist() == [6.5]
     assert [np.asarray(each).tolist() for each in (found.values, found.low, found.high)] == [[6.0], [5.0], [7.0]]
 
 
 def test_without_labels_there_are_no_rows() -> None:
-    seen = Labelled({}, CLASSES, ["no", "yes"])
-    seen.add(receipt(1_000_000, 0.5))
+    seen = Labelled(CLASSES, ["no", "yes"])
+    seen.add(receipt(1_000_000, 0.5), {})
     assert (seen.rows, seen.predictions().rows, seen.delay_s()) == (1, 0, None)

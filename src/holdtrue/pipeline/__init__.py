@@ -14,6 +14,7 @@ The path through this package:
 
 And of what is served:
     serve.py       the endpoint; replay.py, labels.py and why_prediction.py read its log
+    label_join.py  what is true of the rows of a prediction, for all who ask
     watching.py    windows of traffic against what was learned; alarming.py tells of it, budgeting.py counts errors
     gathering.py   labelled traffic as rows; retraining.py learns from them, contested.py and comparing.py hold two
                    releases against each other

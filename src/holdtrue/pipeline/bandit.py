@@ -12,10 +12,11 @@ from pathlib import Path
 import numpy as np
 
 from holdtrue.data.traffic.read import labels, receipts
-from holdtrue.data.traffic.resolve import current_labels
+from holdtrue.pipeline.label_join import LabelJoin
 from holdtrue.pipeline.labelled import spellings
 from holdtrue.pipeline.recorded import ANSWER, recorded_outputs
 from holdtrue.release.interface import read_interface
+from holdtrue.serving.model import about_of
 from holdtrue.serving.plan import Plan
 
 DRAWS = 10_000
@@ -48,19 +49,17 @@ def shares(tallies: Mapping[str, Tally], *, seed: int, least: float = LEAST_SHAR
 
 def tallied(traffic: Path, endpoint: str, plans: Iterable[Plan], *, since_us: int) -> dict[str, Tally]:
     """Count what labels say of the answers that releases gave since a moment; those sent there by name do not count."""
+    plans = tuple(plans)
     interfaces = {plan.digest: read_interface(plan.interface) for plan in plans}
-    known = {
-        target: current.label.value
-        for target, current in current_labels(labels(traffic, endpoint=endpoint, faults=[])).items()
-        if isinstance(target, tuple)
-    }
+    known = LabelJoin(labels(traffic, endpoint=endpoint, faults=[]))
+    abouts = {plan.digest: about_of(plan) for plan in plans}
     counts = {digest: [0, 0] for digest in interfaces}
-    for receipt in receipts(traffic, endpoint=endpoint, since_us=since_us, faults=[]) if known else ():
+    for receipt in receipts(traffic, endpoint=endpoint, since_us=since_us, faults=[]) if known.any else ():
         interface = interfaces.get(receipt.release)
-        if interface is None or receipt.route not in DRAWN or receipt.subject:
+        if interface is None or receipt.route not in DRAWN or receipt.subject or not known.may_know(receipt):
             continue
-        rows = [row for row in range(receipt.rows) if (receipt.id, row) in known]
-        answers = recorded_outputs(receipt, interface).get(ANSWER, []) if rows else []
-        for row in rows:
-            counts[receipt.release][str(answers[row]) not in spellings(known[(receipt.id, row)])] += 1
+        said = known.labels_of(receipt, abouts[receipt.release])
+        answers = recorded_outputs(receipt, interface).get(ANSWER, []) if said else []
+        for row, label in said.items():
+            counts[receipt.release][str(answers[row]) not in spellings(label.value)] += 1
     return {digest: Tally(right=right, wrong=wrong) for digest, (right, wrong) in counts.items()}

@@ -16,15 +16,17 @@ from holdtrue.core.errors import Refused
 from holdtrue.data.traffic.label import Label
 from holdtrue.data.traffic.read import labels, receipts
 from holdtrue.data.traffic.receipt import Receipt, read_id
-from holdtrue.data.traffic.resolve import current_labels
+from holdtrue.data.traffic.resolve import Current
 from holdtrue.data.traffic.subjects import Forgotten
 from holdtrue.evaluation.predictions import Predictions
 from holdtrue.pipeline.canary_counts import SHARE_OFF, Capitals, Mode, Sign, gap
 from holdtrue.pipeline.keeping import Keeper
+from holdtrue.pipeline.label_join import LabelJoin
 from holdtrue.pipeline.labelled import Labelled
 from holdtrue.pipeline.recorded import SHARES, recorded_outputs
 from holdtrue.pipeline.replay import Again, traffic_of
 from holdtrue.release.interface import Interface, read_interface
+from holdtrue.serving.ask import About
 from holdtrue.statistics.score_shift import ScoreShift, ShiftState
 
 LAG_US = 5_000_000  # between an answer and its receipt on disk lies less, also where receipts are sealed
@@ -82,12 +84,14 @@ class Arm:
     digest: str
     interface: Interface
     classes: tuple[str, ...]
+    about: About
 
 
 def arm_of(again: Again, digest: str) -> Arm:
     """Make a release ready to be read of; raises what keeps it from being used."""
-    plan = again.ready(digest)[1].plan
-    return Arm(digest=digest, interface=read_interface(plan.interface), classes=tuple(plan.classes))
+    model = again.ready(digest)[1]
+    plan = model.plan
+    return Arm(digest=digest, interface=read_interface(plan.interface), classes=tuple(plan.classes), about=model.about)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -180,16 +184,15 @@ class Reader:
             return answers  # the size of an error is not known yet
         heard = self._heard(answers.labels_us, begun_us, until_us)
         answers = structs.replace(answers, labels_us=until_us)
-        if not heard:
+        between_us = heard.between_us()
+        if between_us is None:
             return answers
-        times_us = [read_id(prediction)[0] * 1_000 for prediction in heard]
         test = gap(answers.labels, margin=self._margin)
         before, after = answers.before, answers.after
         by_share: dict[float, tuple[list[float], list[float]]] = {}
-        # An id rises when the clock steps back; a second covers what clocks are set by.
-        for receipt in self._receipts(min(times_us) - SECOND_US, max(times_us) + SECOND_US):
-            arm = self._arm_of(receipt) if receipt.id in heard else None
-            loss = None if arm is None else self._loss(receipt, arm, heard[receipt.id], answers.scale)
+        for receipt in self._receipts(*between_us):
+            arm = self._arm_of(receipt) if heard.may_know(receipt) else None
+            loss = None if arm is None else self._loss(receipt, arm, heard, answers.scale)
             if loss is None:
                 continue
             is_canary = arm is self._stage.challenger
@@ -204,21 +207,21 @@ class Reader:
             test.update_scores(share=share, canary=np.array(canary), stable=np.array(stable))
         return structs.replace(answers, labels=test.state(), before=before, after=after)
 
-    def _heard(self, since_us: int, begun_us: int, until_us: int) -> dict[str, list[Label]]:
-        """Give the labels of this time, by the prediction that they are for, of rows that had none before."""
+    def _heard(self, since_us: int, begun_us: int, until_us: int) -> "_Heard":
+        """Take the labels heard before `until_us`; of those by an id only the ones whose row had none before."""
         first = f"{begun_us // 1_000:012x}"
         known: set[tuple[str, int]] = set()
-        found: dict[str, list[Label]] = {}
+        fresh: list[Label] = []
         faults: list[str] = []
         for label in labels(self._folder, endpoint=self._keeper.project, faults=faults):
-            if label.prediction < first or label.received_us >= until_us:  # a key in place of an id is less, too
-                continue
             row = (label.prediction, label.row)
-            if label.received_us < since_us:
+            if label.received_us >= until_us or (label.prediction and label.prediction < first):
+                continue
+            if label.prediction and label.received_us < since_us:
                 known.add(row)
             elif row not in known:
-                found.setdefault(label.prediction, []).append(label)
-        return found
+                fresh.append(label)
+        return _Heard(since_us, begun_us, until_us, known, fresh)
 
     def _arm_of(self, receipt: Receipt) -> Arm | None:
         """Say whose row this is, of all that were answered by chance or by the one release there was."""
@@ -227,14 +230,58 @@ class Reader:
         arms = {arm.digest: arm for arm in (self._stage.champion, self._stage.challenger)}
         return arms.get(receipt.release)
 
-    def _loss(self, receipt: Receipt, arm: Arm, heard: Sequence[Label], scale: float) -> float | None:
-        """Give the mean loss of the rows of a prediction that have a label: together they are one trial."""
+    def _loss(self, receipt: Receipt, arm: Arm, heard: "_Heard", scale: float) -> float | None:
+        """Give the mean loss of the rows of a prediction that got a label: together they are one trial."""
         plain = self._opened(receipt)
         if plain is None:
             return None
-        rows = Labelled(current_labels(heard), arm.interface, arm.classes)
-        rows.add(plain)
+        rows = Labelled(arm.interface, arm.classes)
+        rows.add(plain, heard.labels_of(plain, arm.about))
         return loss_of(rows.predictions(), scale)
+
+
+@final
+class _Heard:
+    """What became true between two looks: each row counts once, in the look in which its first label met it."""
+
+    def __init__(
+        self, since_us: int, begun_us: int, until_us: int, known: set[tuple[str, int]], fresh: Sequence[Label]
+    ) -> None:
+        self._since_us, self._begun_us, self._until_us = since_us, begun_us, until_us
+        self._known = known
+        self._named = {label.prediction for label in fresh if label.prediction}
+        # A key that is new may name any row of this trial; one that was heard before names those that were asked since.
+        keyed_us = [label.received_us for label in fresh if label.key]
+        self._keyed_since_us = None if not keyed_us else begun_us if max(keyed_us) >= since_us else since_us
+        self._join = LabelJoin(fresh)
+
+    def between_us(self) -> tuple[int, int] | None:
+        """Say in which time the predictions lie that may have got a label; None where there are none."""
+        # An id rises when the clock steps back; a second covers what clocks are set by.
+        times_us = [read_id(prediction)[0] * 1_000 for prediction in self._named]
+        lows = [time_us - SECOND_US for time_us in times_us]
+        highs = [time_us + SECOND_US for time_us in times_us]
+        if self._keyed_since_us is not None:
+            lows.append(self._keyed_since_us)
+            highs.append(self._until_us)
+        return (min(lows), max(highs)) if lows else None
+
+    def may_know(self, receipt: Receipt) -> bool:
+        return receipt.id in self._named or (self._join.has_keys and receipt.time_us >= self._begun_us)
+
+    def labels_of(self, receipt: Receipt, about: About) -> dict[int, Label]:
+        """Give the labels of the rows that had none before."""
+        return {
+            row: one.label
+            for row, one in self._join.currents_of(receipt, about).items()
+            if (receipt.id, row) not in self._known and self._since_us <= _met_us(receipt, one) < self._until_us
+        }
+
+
+def _met_us(receipt: Receipt, one: Current) -> int:
+    """Say when a row first had a label: one by a key may be there before the row is asked for."""
+    first = one.history[0]
+    return first.received_us if first.prediction else max(first.received_us, receipt.time_us)
 
 
 def labels_sign(answers: Answers, *, alpha: float, alpha_pass: float, margin: float) -> Sign:

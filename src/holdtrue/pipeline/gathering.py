@@ -7,7 +7,6 @@ takes part in what is true now. All that is not taken is counted by its reason.
 # pyarrow ships no types: what stands in a signature is unknown to the checker.
 # pyright: reportUnknownParameterType=false
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, final
@@ -22,25 +21,22 @@ from holdtrue.data.contract import Contract, Field
 from holdtrue.data.moments import time_values
 from holdtrue.data.parse import parse
 from holdtrue.data.readers.frames import frame_batches
-from holdtrue.data.traffic.label import Label, Scalar
+from holdtrue.data.traffic.label import Scalar
 from holdtrue.data.traffic.read import labels, receipts
 from holdtrue.data.traffic.receipt import Receipt
-from holdtrue.data.traffic.resolve import current_labels
 from holdtrue.data.traffic.subjects import Forgotten
 from holdtrue.pipeline.keeping import Keeper
+from holdtrue.pipeline.label_join import LabelJoin
 from holdtrue.pipeline.labelled import spellings
 from holdtrue.pipeline.progress import Tell
-from holdtrue.pipeline.replay import Again, Ready, ready_model, traffic_of
+from holdtrue.pipeline.replay import Again, traffic_of
 from holdtrue.pipeline.respelling import RECEIVED, Form, day_of, of_traffic
 from holdtrue.pipeline.watching import ANSWERS
-from holdtrue.serving.forms import ask_of
 from holdtrue.serving.model import Model
-from holdtrue.serving.plan import plan_of
 from holdtrue.serving.reader import Typed
 from holdtrue.spec.project import Data
 
 GATHERED = 8_192  # rows that are put together at once
-Key = tuple[tuple[str, str], ...]
 
 
 @dataclass(kw_only=True, slots=True)
@@ -129,61 +125,44 @@ class Gathering:
         self._keeper = keeper
         self._wanted = wanted
         self._tell = tell
-        self._again = again or Again(keeper, ready=self._ready)
+        self._again = again or Again(keeper)
         self._target = wanted.form.fields[wanted.data.target]
         self._received = _received_column(wanted)
         self._alike: dict[str, frozenset[str]] = {}
         self._waiting = _Waiting()
-        self._by_row: dict[str, dict[int, Label]] = {}
-        self._by_key: dict[Key, Label] = {}
-        self._keys: frozenset[tuple[str, ...]] = frozenset()
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """Give the rows in the form that is wanted, stream by stream, each in the order of time."""
         traffic, until_us = traffic_of(self._keeper), self._wanted.until_us
         if not (traffic / self._keeper.project).is_dir():  # nothing was ever served
             return
-        self._hear()
+        known = labels(traffic, endpoint=self._keeper.project, faults=self.left.damaged)
+        # As it was known at the last moment that is looked at.
+        join = LabelJoin(label for label in known if label.received_us <= until_us)
         kept = receipts(traffic, endpoint=self._keeper.project, until_us=until_us + 1, faults=self.left.damaged)
         for count, receipt in enumerate(kept):
             if count % 1_000 == 0:
                 self._tell("traffic", count)
-            if receipt.route in ANSWERS and (receipt.id in self._by_row or self._by_key):
-                self._add(receipt)
+            if receipt.route in ANSWERS and join.may_know(receipt):
+                self._add(receipt, join)
             if len(self._waiting.truth) >= GATHERED:
                 yield from self._put_together()
         yield from self._put_together()
 
-    def _hear(self) -> None:
-        """Find what is true of which row, as it was known at the last moment that is looked at."""
-        known = labels(traffic_of(self._keeper), endpoint=self._keeper.project, faults=self.left.damaged)
-        heard = (label for label in known if label.received_us <= self._wanted.until_us)
-        for target, current in current_labels(heard).items():
-            if isinstance(target, tuple):
-                self._by_row.setdefault(target[0], {})[target[1]] = current.label
-            elif (key := _key_of(current.label.key)) is not None:
-                self._by_key[key] = current.label
-        self._keys = frozenset(tuple(name for name, _ in key) for key in self._by_key)
-
-    def _ready(self, keeper: Keeper, digest: str) -> Ready:
-        """Make a release ready, so that it also reads the column that names a row, where requests have it."""
-        admitted, model = ready_model(keeper, digest)
-        key = self._wanted.data.key
-        return (admitted, Model(plan_of(admitted), beside=key[0])) if len(key) == 1 else (admitted, model)
-
-    def _add(self, receipt: Receipt) -> None:
+    def _add(self, receipt: Receipt, join: LabelJoin) -> None:
         """Take the labelled rows of a prediction."""
-        named = self._by_row.get(receipt.id, {})
         try:
             _, model = self._again.ready(receipt.release)
             plain = self._again.reveal(receipt)
             typed = self._again.typed(model, plain)
-            said = {**self._keyed(model, plain), **{row: label for row, label in named.items() if row < typed.rows}}
         except Forgotten:
-            self.left.forgotten += len(named)
+            self.left.forgotten += join.count_by_id(receipt)
             return
         except (Refused, Misuse):
-            self.left.unread += len(named)
+            self.left.unread += join.count_by_id(receipt)
+            return
+        said = join.labels_of(plain, model.about)
+        if not said:
             return
         if not self._alike_in(model) >= set(self._wanted.features):
             self.left.unlike += len(said)
@@ -191,20 +170,6 @@ class Gathering:
         truths = {row: truth for row in sorted(said) if (truth := self._truth_of(said[row].value, model)) is not None}
         self.left.odd += len(said) - len(truths)
         self._keep(model, typed, truths, receipt.time_us / 1e6)
-
-    def _keyed(self, model: Model, receipt: Receipt) -> dict[int, Label]:
-        """Find labels by what names a row in the business, where requests say it."""
-        if not self._keys:
-            return {}
-        ask = ask_of(receipt.wire, receipt.body, model.about)
-        found: dict[int, Label] = {}
-        for names in sorted(self._keys):
-            if all(name in ask.columns for name in names):
-                for row in range(ask.rows):
-                    key = _key_of({name: _plain(ask.columns[name][row]) for name in names})
-                    if key is not None and key in self._by_key:
-                        found[row] = self._by_key[key]
-        return found
 
     def _alike_in(self, model: Model) -> frozenset[str]:
         """Name the columns that a release takes, and reads as they are read now."""
@@ -292,24 +257,3 @@ def _series(name: str, values: Sequence[Any], numeric: bool) -> pl.Series:
     if numeric:
         return pl.Series(name, values, dtype=pl.Float64).fill_nan(None)
     return pl.Series(name, [value or None for value in values], dtype=pl.String)
-
-
-def _key_of(key: Mapping[str, Scalar]) -> Key | None:
-    """Name a row of the business however its parts are written: 7, 7.0 and "7" are one; None when a part is missing.
-
-    >>> _key_of({"order": 7.0, "day": "mon"})
-    (('day', 'mon'), ('order', '7'))
-    """
-    parts: list[tuple[str, str]] = []
-    for name, value in sorted(key.items()):
-        if value is None or value == "":
-            return None
-        whole = isinstance(value, float) and value.is_integer()
-        parts.append(
-            (name, str(int(value)) if whole else value.strip() if isinstance(value, str) else json.dumps(value))
-        )
-    return tuple(parts)
-
-
-def _plain(value: Any) -> Scalar:
-    return value.item() if isinstance(value, np.generic) else value

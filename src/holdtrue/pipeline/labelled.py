@@ -1,13 +1,12 @@
 """Predictions whose truth is known by now, in the order in which it became known."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, final
 
 import numpy as np
 
 from holdtrue.data.traffic.label import Label, Scalar
 from holdtrue.data.traffic.receipt import Receipt
-from holdtrue.data.traffic.resolve import Current, Target
 from holdtrue.evaluation.predictions import Predictions
 from holdtrue.monitoring.label_issues import SURE, Heard
 from holdtrue.pipeline.recorded import recorded_outputs
@@ -24,11 +23,10 @@ class Labelled:
         heard: what came from each source, by its name or else by whose token brought it.
     """
 
-    def __init__(self, known: "dict[Target, Current]", interface: Interface, classes: Sequence[str]) -> None:
+    def __init__(self, interface: Interface, classes: Sequence[str]) -> None:
         self.rows = 0
         self.odd = 0
         self.heard: dict[str, Heard] = {}
-        self._known = known
         self._interface = interface
         self._classes = tuple(classes)
         self._code = {text: code for code, text in enumerate(classes)}
@@ -36,11 +34,8 @@ class Labelled:
         self._truth: list[float] = []
         self._answers: dict[str, list[np.ndarray]] = {}
 
-    def add(self, receipt: Receipt) -> None:
-        """Take a prediction of the release; its outputs must be open to read."""
-        labels = {
-            row: self._known[(receipt.id, row)].label for row in range(receipt.rows) if (receipt.id, row) in self._known
-        }
+    def add(self, receipt: Receipt, labels: Mapping[int, Label]) -> None:
+        """Take a prediction of the release, and the labels of its rows; its outputs must be open to read."""
         self.rows += receipt.rows
         if not labels:
             return
@@ -55,7 +50,7 @@ class Labelled:
                 if isinstance(values, np.ndarray):
                     self._answers.setdefault(name, []).append(values[row])
 
-    def _hear(self, labels: dict[int, Label], truths: dict[int, float], shares: object) -> None:
+    def _hear(self, labels: Mapping[int, Label], truths: dict[int, float], shares: object) -> None:
         for row, label in labels.items():
             heard = self.heard.setdefault(label.source or label.caller, Heard())
             heard.labels += 1

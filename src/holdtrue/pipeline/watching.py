@@ -14,7 +14,6 @@ import polars as pl
 from holdtrue.core.errors import Misuse, Refused
 from holdtrue.data.traffic.read import labels, receipts
 from holdtrue.data.traffic.receipt import Receipt
-from holdtrue.data.traffic.resolve import Current, Target, current_labels
 from holdtrue.data.traffic.subjects import Forgotten
 from holdtrue.evaluation.metric import METRICS
 from holdtrue.monitoring.drift import LENGTHS, Drift, drifts
@@ -25,6 +24,7 @@ from holdtrue.monitoring.ruler import Columns, Gauge, gauge_of
 from holdtrue.pipeline.answers import ANSWERED, Answers, of_held_out, of_receipt, together
 from holdtrue.pipeline.held_out import HeldOut, read_held_out
 from holdtrue.pipeline.keeping import Keeper
+from holdtrue.pipeline.label_join import LabelJoin
 from holdtrue.pipeline.labelled import Labelled
 from holdtrue.pipeline.progress import Tell
 from holdtrue.pipeline.replay import Again, Ready, traffic_of
@@ -159,7 +159,7 @@ def watch(
     first = last - windows - max(LENGTHS) + 1
     damaged: list[str] = []
     traffic = traffic_of(keeper)
-    known = current_labels(labels(traffic, endpoint=keeper.project, faults=damaged))
+    known = LabelJoin(labels(traffic, endpoint=keeper.project, faults=damaged))
     done = {} if counts is None else counts.setdefault((digest, span_us), {})
     past = read_held_out(keeper.home, digest, ready[1].plan.classes)
     tally = _Tally(again, ready, past, span_us, known, done, labelled_since_us=(last - windows) * span_us)
@@ -275,7 +275,7 @@ class _Tally:
         ready: Ready,
         held_out: HeldOut | None,
         span_us: int,
-        known: "dict[Target, Current]",
+        known: LabelJoin,
         done: "dict[int, _Counted]",
         *,
         labelled_since_us: int,
@@ -293,7 +293,8 @@ class _Tally:
             self.reference |= reference
         self._interface, self._classes = read_interface(plan.interface), plan.classes
         self._labelled_since_us = labelled_since_us
-        self.labelled = Labelled(known, self._interface, self._classes)
+        self._known = known
+        self.labelled = Labelled(self._interface, self._classes)
         self._windows: dict[int, _Counted] = {}
         self._done = done
 
@@ -322,7 +323,7 @@ class _Tally:
 
     def _label(self, receipt: Receipt, plain: Receipt) -> None:
         if receipt.time_us >= self._labelled_since_us:
-            self.labelled.add(plain)
+            self.labelled.add(plain, self._known.labels_of(plain, self._model.about))
 
     def keep(self, numbers: range) -> None:
         """Keep what these windows hold, and nothing else."""

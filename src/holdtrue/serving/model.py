@@ -5,7 +5,7 @@ has more rows), so a receipt names its batch, and a replay runs the same batch a
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from struct import Struct
 from time import perf_counter
 from typing import Any
@@ -15,7 +15,7 @@ import numpy as np
 from holdtrue.data.contract_json import from_dict
 from holdtrue.features.ports import port
 from holdtrue.features.runtime import session
-from holdtrue.release.interface import Interface, Port, read_interface
+from holdtrue.release.interface import Port, read_interface
 from holdtrue.serving.ask import About, Output
 from holdtrue.serving.odd import read_odd
 from holdtrue.serving.packing import NUMBERS, TEXTS
@@ -48,7 +48,7 @@ class Model:
         self._numbers = tuple(port_of[name] for name in self.reader.numbers)
         self._texts = tuple(port_of[name] for name in self.reader.texts)
         self._narrow = {name: kind for name, kind in types.items() if kind != np.float64}
-        self.about = _about(plan, interface, column_of, beside)
+        self.about = about_of(plan, beside=beside)
         self._outputs = [output.name for output in self.about.outputs]
         self._session = session(plan.model)
         self.row_s = self._warm(clock)
@@ -115,7 +115,10 @@ def _texts(batch: Sequence[Typed], columns: int, rows: int) -> "np.ndarray":
     return words
 
 
-def _about(plan: Plan, interface: Interface, column_of: Mapping[str, str], beside: str) -> About:
+def about_of(plan: Plan, *, beside: str = "") -> About:
+    """Say what the protocols must know of a release, without loading its graph."""
+    interface = read_interface(plan.interface)
+    column_of = {port(name): name for name in from_dict(json.loads(plan.contract)).names}
     outputs = tuple(_output(made) for made in interface.outputs)
     textual = frozenset(column_of[each.name] for each in interface.inputs if each.type == "string")
     order = tuple(column_of[each.name] for each in interface.inputs)

@@ -1,6 +1,7 @@
 """Which label counts: a message heard twice is one, a later value corrects, sources that differ are a conflict."""
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from holdtrue.core.digest import canonical_json
@@ -41,12 +42,28 @@ class _Told:
 
 
 def target_of(label: Label) -> Target:
-    """Name what a label is for: the prediction and its row, or the business key as canonical JSON.
+    """Name what a label is for: the prediction and its row, or the business key.
 
     >>> target_of(Label(value=1, time_us=0, received_us=0, key={"order": 7, "day": "mon"}))
-    '{"day":"mon","order":7}'
+    '{"day":"mon","order":"7"}'
     """
-    return (label.prediction, label.row) if label.prediction else canonical_json(label.key).decode()
+    return (label.prediction, label.row) if label.prediction else key_target(label.key)
+
+
+def key_target(key: Mapping[str, Scalar]) -> str:
+    """Name a business key, however systems write its parts: 7, 7.0, "7" and " 7 " are one.
+
+    >>> key_target({"order": 7.0, "paid": True, "shop": " Ulm "})
+    '{"order":"7","paid":"true","shop":"Ulm"}'
+    """
+    return canonical_json({name: _spelt(value) for name, value in key.items()}).decode()
+
+
+def _spelt(value: Scalar) -> str | None:
+    if value is None or isinstance(value, str):
+        return value and value.strip()
+    whole = isinstance(value, float) and value.is_integer()
+    return str(int(value)) if whole else json.dumps(value)
 
 
 def current_labels(labels: Iterable[Label]) -> dict[Target, Current]:
@@ -61,13 +78,19 @@ def current_labels(labels: Iterable[Label]) -> dict[Target, Current]:
     >>> [(one.label.value, one.corrections, one.conflict) for one in found.values()]
     [(1, 2, True)]
     """
+    return {target: current_of(heard) for target, heard in by_target(labels).items()}
+
+
+def by_target(labels: Iterable[Label]) -> dict[Target, list[Label]]:
+    """Put labels together by what they are for."""
     told: dict[Target, list[Label]] = {}
     for label in labels:
         told.setdefault(target_of(label), []).append(label)
-    return {target: _resolved(heard) for target, heard in told.items()}
+    return told
 
 
-def _resolved(heard: list[Label]) -> Current:
+def current_of(heard: Sequence[Label]) -> Current:
+    """Resolve what was said of one row, by whatever names; there is a label at least."""
     if len(heard) == 1:  # as nearly all are
         return Current(label=heard[0], history=(heard[0],))
     told = _Told()
