@@ -106,12 +106,14 @@ def test_a_promise_that_breaks_again_is_told_again() -> None:
 
 
 def test_labels_that_the_model_chose_itself_warn_or_hold() -> None:
-    look = Looked(at_us=2 * DAY_US, release="old", promises=BROKEN, steered=True, exploration=0.001)
+    look = Looked(
+        at_us=2 * DAY_US, release="old", promises=BROKEN, steered=True, unlabelled=("refuse",), exploration=0.001
+    )
     warned = Walk().hear(look)
     assert (warned.state.phase, warned.decisions) == ("training", ["warn", "train"])
     held = Walk(policy=Policy(feedback="hold")).hear(look)
     assert (held.state.phase, held.decisions) == ("watching", ["do not train yet"])
-    assert "chance chose 0.1% of it" in held.why
+    assert "rows that the model decides 'refuse' get no labels: 0.1% of the labelled rows are by chance" in held.why
 
 
 def test_what_holds_a_training_is_recorded_once_and_it_starts_when_it_is_free() -> None:

@@ -151,6 +151,12 @@ def _show(seen: Watched, windows: list[Window], *, is_first: bool) -> None:
         out.print(
             table("", ("", "promise", "value", "limits", "rows"), [_line(each) for each in seen.quality.promises])
         )
+    if (found := seen.quality.feedback).steered:
+        decisions = " or ".join(map(repr, found.unlabelled))
+        part = f"{found.exploration:.1%} of the labelled rows"
+        out.print(
+            f"Rows that the release decides {decisions} get hardly any labels ({part}): it is judged without them."
+        )
 
 
 def _show_harms(harms: Sequence[Harm]) -> None:

@@ -84,7 +84,11 @@ def feeds_itself(look: Looked, policy: Policy) -> bool:
 
 
 def feedback(look: Looked) -> str:
-    return f"labels come only from what the model chose, and chance chose {look.exploration:.1%} of it"
+    """Say how a model would learn from its own choices."""
+    rows = " or ".join(map(repr, look.unlabelled)) or "otherwise"
+    return (
+        f"rows that the model decides {rows} get no labels: {look.exploration:.1%} of the labelled rows are by chance"
+    )
 
 
 def within(state: State, policy: Policy) -> tuple[Training, ...]:

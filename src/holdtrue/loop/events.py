@@ -47,8 +47,9 @@ class Looked(_Event, frozen=True, kw_only=True, tag="looked"):
     Args:
         release: the one that all of this is about.
         new_rows: since the last training; so are `new_labels`.
-        steered: whether all labels come from what the model itself chose to do.
-        exploration: the share of requests where chance chose instead.
+        steered: whether what the model decides for a row decides whether the row gets a label.
+        unlabelled: the decisions whose rows get hardly any.
+        exploration: the share of the labelled rows that have their label in spite of that, or by chance.
     """
 
     release: str
@@ -58,6 +59,7 @@ class Looked(_Event, frozen=True, kw_only=True, tag="looked"):
     new_labels: int = 0
     sources: tuple[LabelSource, ...] = ()
     steered: bool = False
+    unlabelled: tuple[str, ...] = ()
     exploration: float = 0.0
 
 

@@ -1,5 +1,6 @@
 """Predictions whose truth is known by now, in the order in which it became known."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, final
 
@@ -9,7 +10,7 @@ from holdtrue.data.traffic.label import Label, Scalar
 from holdtrue.data.traffic.receipt import Receipt
 from holdtrue.evaluation.predictions import Predictions
 from holdtrue.monitoring.label_issues import SURE, Heard
-from holdtrue.pipeline.recorded import recorded_outputs
+from holdtrue.pipeline.recorded import SHARES, recorded_outputs
 from holdtrue.release.interface import Interface
 
 
@@ -21,12 +22,17 @@ class Labelled:
         rows: all rows seen, with a label or without.
         odd: labels that are none of the classes, or no number.
         heard: what came from each source, by its name or else by whose token brought it.
+        decided: all rows by what was decided for them, where the release decides; `told` are those that have a label.
+        by_chance: labelled rows that chance sent to another release; who sees them counts them here.
     """
 
     def __init__(self, interface: Interface, classes: Sequence[str]) -> None:
         self.rows = 0
         self.odd = 0
         self.heard: dict[str, Heard] = {}
+        self.decided: Counter[str] = Counter()
+        self.told: Counter[str] = Counter()
+        self.by_chance = 0
         self._interface = interface
         self._classes = tuple(classes)
         self._code = {text: code for code, text in enumerate(classes)}
@@ -37,11 +43,14 @@ class Labelled:
     def add(self, receipt: Receipt, labels: Mapping[int, Label]) -> None:
         """Take a prediction of the release, and the labels of its rows; its outputs must be open to read."""
         self.rows += receipt.rows
+        outputs = recorded_outputs(receipt, self._interface) if labels or self._classes else {}
+        decisions = self._decisions(outputs)
+        self.decided.update(decisions)
         if not labels:
             return
+        self.told.update(decisions[row] for row in labels if row < len(decisions))
         truths = {row: truth for row, label in labels.items() if (truth := self._truth_of(label.value)) is not None}
         self.odd += len(labels) - len(truths)
-        outputs = recorded_outputs(receipt, self._interface)
         self._hear(labels, truths, outputs.get("probabilities"))
         for row, truth in truths.items():
             self._order.append((labels[row].received_us, receipt.time_us))
@@ -49,6 +58,16 @@ class Labelled:
             for name, values in outputs.items():
                 if isinstance(values, np.ndarray):
                     self._answers.setdefault(name, []).append(values[row])
+
+    def _decisions(self, outputs: "Mapping[str, np.ndarray | Sequence[str]]") -> list[str]:
+        """Give what was decided for each row: the class that is named, or else the most probable one."""
+        decision, shares = outputs.get("decision"), outputs.get(SHARES)
+        codes = None
+        if isinstance(decision, np.ndarray):
+            codes = decision[:, 0]
+        elif isinstance(shares, np.ndarray):
+            codes = shares.argmax(axis=1)
+        return [] if codes is None or not self._classes else [self._classes[int(code)] for code in codes]
 
     def _hear(self, labels: Mapping[int, Label], truths: dict[int, float], shares: object) -> None:
         for row, label in labels.items():

@@ -170,6 +170,9 @@ class Looker:
             new_rows=memory.rows,
             new_labels=memory.labels,
             sources=tuple(LabelSource(name=name, issue_rate=rate) for name, rate in seen.quality.issues.items()),
+            steered=seen.quality.feedback.steered,
+            unlabelled=seen.quality.feedback.unlabelled,
+            exploration=seen.quality.feedback.exploration,
         )
 
     def _promises(self, release: str, over: int, now_us: int, since_us: int) -> Iterator[Looked]:

@@ -17,6 +17,7 @@ from holdtrue.data.traffic.receipt import Receipt
 from holdtrue.data.traffic.subjects import Forgotten
 from holdtrue.evaluation.metric import METRICS
 from holdtrue.monitoring.drift import LENGTHS, Drift, drifts
+from holdtrue.monitoring.feedback import ANYWAY, Feedback, feedback
 from holdtrue.monitoring.harm import Harm, harm, ranked
 from holdtrue.monitoring.label_issues import issue_rate, sure_errors
 from holdtrue.monitoring.quality import Held, Pledge, held
@@ -78,6 +79,7 @@ class Quality:
         rows: all that were answered; `labelled` are those whose truth is known, `odd` those whose label is no class.
         delay_s: the time that half of the labels took, of those that have come.
         issues: the share of its labels that looks wrong, at least, for each source of labels.
+        feedback: whether what was decided for a row decides whether it gets a label.
     """
 
     since_us: int
@@ -87,6 +89,7 @@ class Quality:
     delay_s: float | None
     promises: tuple[Held, ...]
     issues: Mapping[str, float] = field(default_factory=dict[str, float])
+    feedback: Feedback = ANYWAY
 
     def to_json(self) -> dict[str, object]:
         return {
@@ -97,6 +100,7 @@ class Quality:
             "delay_s": self.delay_s,
             "promises": [held.to_json() for held in self.promises],
             "label_issues": dict(self.issues),
+            "feedback": {"unlabelled": list(self.feedback.unlabelled), "exploration": self.feedback.exploration},
         }
 
 
@@ -250,6 +254,7 @@ def _quality(admitted: Admitted, labelled: Labelled, past: HeldOut | None, *, si
         delay_s=labelled.delay_s(),
         promises=tuple(held(pledge, predictions, confidence=confidence, looks=looks) for pledge in pledges),
         issues={source: issue_rate(heard, expected) for source, heard in sorted(labelled.heard.items())},
+        feedback=feedback(labelled.decided, labelled.told, by_chance=labelled.by_chance),
     )
 
 
@@ -301,6 +306,7 @@ class _Tally:
     def add(self, receipt: Receipt) -> None:
         """Take a prediction, when it is one of the release and its answer went out."""
         if receipt.release != self._model.about.digest or receipt.route not in ANSWERS:
+            self._explore(receipt)
             return
         number = receipt.time_us // self.span_us
         if number in self._done:
@@ -320,6 +326,13 @@ class _Tally:
         window.gathered += receipt.rows
         if window.gathered >= GATHERED:
             self._count(window)
+
+    def _explore(self, receipt: Receipt) -> None:
+        """Count the labelled rows that chance sent to another release."""
+        mine = receipt.release == self._model.about.digest
+        if receipt.route == "canary" and not mine and receipt.time_us >= self._labelled_since_us:
+            with suppress(Forgotten, Refused):
+                self.labelled.by_chance += len(self._known.labels_of(self._again.reveal(receipt), self._model.about))
 
     def _label(self, receipt: Receipt, plain: Receipt) -> None:
         if receipt.time_us >= self._labelled_since_us:
