@@ -17,12 +17,14 @@ from holdtrue.data.traffic.receipt import Receipt
 from holdtrue.data.traffic.subjects import Forgotten
 from holdtrue.evaluation.metric import METRICS
 from holdtrue.monitoring.drift import LENGTHS, Drift, drifts
+from holdtrue.monitoring.estimate import Estimated
 from holdtrue.monitoring.feedback import ANYWAY, Feedback, feedback
 from holdtrue.monitoring.harm import Harm, harm, ranked
 from holdtrue.monitoring.label_issues import issue_rate, sure_errors
-from holdtrue.monitoring.quality import Held, Pledge, held
+from holdtrue.monitoring.quality import Held, held
 from holdtrue.monitoring.ruler import Columns, Gauge, gauge_of
 from holdtrue.pipeline.answers import ANSWERED, Answers, of_held_out, of_receipt, together
+from holdtrue.pipeline.estimating import Sample, Sampler, estimates, pledges
 from holdtrue.pipeline.held_out import HeldOut, read_held_out
 from holdtrue.pipeline.keeping import Keeper
 from holdtrue.pipeline.label_join import LabelJoin
@@ -115,6 +117,7 @@ class Watched:
         harms: what the columns under alarm in the last window with rows are estimated to do to each such promise, the
             worst first; empty where the held-out rows of the release are not in this store.
         damaged: what of the log could not be read.
+        estimates: of each such promise until labels come; empty where those rows are not in this store.
     """
 
     release: str
@@ -124,6 +127,7 @@ class Watched:
     quality: "Quality"
     damaged: tuple[str, ...]
     harms: tuple[Harm, ...] = ()
+    estimates: tuple[Estimated, ...] = ()
 
     def to_json(self) -> dict[str, object]:
         return {
@@ -134,6 +138,7 @@ class Watched:
             "windows": [window.to_json() for window in self.windows],
             "quality": self.quality.to_json(),
             "harms": [harm.to_json() for harm in self.harms],
+            "estimates": [estimate.to_json() for estimate in self.estimates],
             "damaged": list(self.damaged),
         }
 
@@ -148,10 +153,12 @@ def watch(
     tell: Tell,
     again: Again | None = None,
     counts: "Counts | None" = None,
+    time: Sequence[str] = (),
 ) -> Watched:
     """Look at the last `windows` windows of a release that are over; those before them are read for the longer view.
 
     Who looks again and again gives `counts`, where what was counted is kept, and not read again.
+    `time` names the columns that say when a row is from.
     Raises `Misuse` where the budget allows no test, and what keeps the release from being used.
     """
     level = _level(settings, windows)
@@ -176,6 +183,7 @@ def watch(
             tell("read", count)
     seen = tuple(_judged(tally, first, last, shown=windows, level=level))
     tally.keep(range(first, last))
+    samples = [tally.window(number).sample for number in range(last - windows, last)]
     return Watched(
         release=digest,
         window_days=settings.window,
@@ -184,6 +192,7 @@ def watch(
         quality=_quality(ready[0], tally.labelled, past, since_us=(last - windows) * span_us, looks=windows),
         damaged=tuple(damaged),
         harms=() if past is None else tuple(_harms(ready[0], tally, seen, past)),
+        estimates=estimates(tally.sampler, samples, ready[0], tally.labelled, time=time),
     )
 
 
@@ -198,20 +207,10 @@ def _harms(admitted: Admitted, tally: "_Tally", seen: Sequence[Window], past: He
         [
             harm(rulers[drift.column], past.columns[drift.column], counts[drift.column], past.predictions, pledge)
             for drift in last.alarms[:MOST_HARMS]
-            for pledge in _pledges(admitted)
+            for pledge in pledges(admitted)
             if drift.column in past.columns and pledge.metric in METRICS.names()
         ]
     )
-
-
-def _pledges(admitted: Admitted) -> list[Pledge]:
-    """Give what the report of a release promised about metrics."""
-    report = json.loads(admitted.files["report.json"])
-    return [
-        Pledge(text=each["text"], metric=each["scope"], direction=each["direction"], bound=each["bound"])
-        for each in report.get("promises", ())
-        if each["kind"] == "quality"
-    ]
 
 
 def _level(settings: Watch, windows: int) -> float:
@@ -242,17 +241,17 @@ def _quality(admitted: Admitted, labelled: Labelled, past: HeldOut | None, *, si
     """Hold the labelled rows against what the report of the release promised about metrics."""
     report = json.loads(admitted.files["report.json"])
     predictions = labelled.predictions()
-    pledges = _pledges(admitted)
+    promised = pledges(admitted)
     expected = 1.0 if past is None else sure_errors(past.predictions)
     # Each verdict may err, so all together may only as often as one.
-    confidence = 1 - (1 - float(report.get("confidence", 0.95))) / max(len(pledges), 1)
+    confidence = 1 - (1 - float(report.get("confidence", 0.95))) / max(len(promised), 1)
     return Quality(
         since_us=since_us,
         rows=labelled.rows,
         labelled=predictions.rows,
         odd=labelled.odd,
         delay_s=labelled.delay_s(),
-        promises=tuple(held(pledge, predictions, confidence=confidence, looks=looks) for pledge in pledges),
+        promises=tuple(held(pledge, predictions, confidence=confidence, looks=looks) for pledge in promised),
         issues={source: issue_rate(heard, expected) for source, heard in sorted(labelled.heard.items())},
         feedback=feedback(labelled.decided, labelled.told, by_chance=labelled.by_chance),
     )
@@ -267,7 +266,9 @@ class _Counted:
     counts: "dict[str, np.ndarray]" = field(default_factory=dict)
     waiting: list[Typed] = field(default_factory=list)
     answers: list[Answers] = field(default_factory=list)
+    asked: list[Receipt] = field(default_factory=list)
     gathered: int = 0
+    sample: Sample = field(default_factory=Sample)
 
 
 @final
@@ -300,6 +301,7 @@ class _Tally:
         self._labelled_since_us = labelled_since_us
         self._known = known
         self.labelled = Labelled(self._interface, self._classes)
+        self.sampler = Sampler(held_out, self.gauge, self._interface, self._classes)
         self._windows: dict[int, _Counted] = {}
         self._done = done
 
@@ -311,7 +313,7 @@ class _Tally:
         number = receipt.time_us // self.span_us
         if number in self._done:
             with suppress(Forgotten, Refused):
-                self._label(receipt, self._again.reveal(receipt))
+                self._label(self._done[number], receipt, self._again.reveal(receipt))
             return
         window = self._windows.setdefault(number, _Counted())
         try:
@@ -322,7 +324,8 @@ class _Tally:
         except (Forgotten, Refused):
             window.unread += 1
             return
-        self._label(receipt, plain)
+        self._label(window, receipt, plain)
+        window.asked.append(plain)
         window.gathered += receipt.rows
         if window.gathered >= GATHERED:
             self._count(window)
@@ -334,9 +337,11 @@ class _Tally:
             with suppress(Forgotten, Refused):
                 self.labelled.by_chance += len(self._known.labels_of(self._again.reveal(receipt), self._model.about))
 
-    def _label(self, receipt: Receipt, plain: Receipt) -> None:
+    def _label(self, window: _Counted, receipt: Receipt, plain: Receipt) -> None:
         if receipt.time_us >= self._labelled_since_us:
-            self.labelled.add(plain, self._known.labels_of(plain, self._model.about))
+            labels = self._known.labels_of(plain, self._model.about)
+            self.labelled.add(plain, labels)
+            self.sampler.hear(window.sample, plain, labels)
 
     def keep(self, numbers: range) -> None:
         """Keep what these windows hold, and nothing else."""
@@ -358,8 +363,9 @@ class _Tally:
             columns[ANSWERED] = together(window.answers)
         counts = self.gauge.count(columns)
         window.counts = {name: window.counts.get(name, 0) + counts[name] for name in counts}
+        self.sampler.take(window.sample, columns, window.asked)
         window.rows += window.gathered
-        window.waiting, window.answers, window.gathered = [], [], 0
+        window.waiting, window.answers, window.asked, window.gathered = [], [], [], 0
 
 
 Counts = dict[tuple[str, int], dict[int, _Counted]]  # of a release and a length of windows, by their number
