@@ -83,12 +83,16 @@ def run(
 @guarded
 def why(
     about: Annotated[
-        str | None, typer.Argument(metavar="RUN|RELEASE|PREDICTION", help="The last run when left out.")
+        str | None,
+        typer.Argument(
+            metavar="ABOUT",
+            help="A run, release, prediction or alarm by its id, a column, a promise, or loop. Else: what is wrong.",
+        ),
     ] = None,
     folder: Folder = HERE,
     as_json: AsJson = False,
 ) -> int:
-    """Say why a run or a prediction came out so, and what to do."""
+    """Say what is wrong now, or why something came out so: the likeliest cause first, and what to do."""
     from holdtrue.cli.verbs import why
 
     return why(about, folder, as_json=as_json)

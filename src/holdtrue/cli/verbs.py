@@ -1,7 +1,6 @@
 """The verbs that make and use a release: init, run, why, predict, reproduce."""
 
 import os
-import re
 import shlex
 import shutil
 from collections.abc import Mapping, Sequence
@@ -135,14 +134,9 @@ def _told(report: Mapping[str, Any], release: str | None, aliases: Sequence[str]
 
 
 def why(about: str | None, folder: Path, *, as_json: bool) -> int:
-    from holdtrue.pipeline.why import explain
+    from holdtrue.pipeline.why_now import explain_about
 
-    if about is not None and re.fullmatch(r"[0-9a-f]{32}", about):
-        from holdtrue.pipeline.why_prediction import explain_prediction
-
-        found = explain_prediction(keeper(folder), about)
-    else:
-        found = explain(keeper(folder), about)
+    found = explain_about(keeper(folder), about, now=now())
     if as_json:
         print_json(found.to_json())
         return 0

@@ -116,6 +116,15 @@ def traffic_of(keeper: Keeper) -> Path:
     return keeper.home.path / "traffic"
 
 
+def host_then(keeper: Keeper, prediction: str) -> Host | None:
+    """Say what the process that made a prediction computed with; None when nothing is known of it."""
+    path = host_file(traffic_of(keeper) / keeper.project, read_id(prediction)[1])
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Host)
+    except (OSError, msgspec.DecodeError):
+        return None
+
+
 def ready_model(keeper: Keeper, digest: str) -> Ready:
     """Verify a release in full, and make it ready as a worker has it."""
     admitted = admit(keeper.folder_of(digest), trusted=trusted_keys(keeper.home.keys))
@@ -220,11 +229,7 @@ class Again:
         """Find the likeliest cause."""
         stream = read_id(receipt.id)[1]
         if stream not in self._hosts:
-            path = host_file(traffic_of(self._keeper) / self._keeper.project, stream)
-            try:
-                self._hosts[stream] = msgspec.json.decode(path.read_bytes(), type=Host)
-            except (OSError, msgspec.DecodeError):
-                self._hosts[stream] = None
+            self._hosts[stream] = host_then(self._keeper, receipt.id)
         then = self._hosts[stream]
         if then is None:
             cause = "nothing is known of the process that made it"

@@ -89,11 +89,17 @@ def _names(entry: Entry, digest: str) -> bool:
     return digest in (*detail.get("weights", ()), *detail.get("shadow", ()), *opened)
 
 
-def _refused(counters: Mapping[str, float]) -> Iterator[Reason]:
+def turned_away(counters: Mapping[str, float]) -> "Counter[str]":
+    """Count the requests by the status they got, those that were answered too."""
     found: Counter[str] = Counter()
     for name, value in counters.items():
         if name.startswith(f"{REQUESTS}{{"):
             found[name[len(REQUESTS) + 1 : -1].rpartition(",")[2]] += int(value)
+    return found
+
+
+def _refused(counters: Mapping[str, float]) -> Iterator[Reason]:
+    found = turned_away(counters)
     for status, count in sorted(found.items()):
         if status in REFUSED:
             why, do = REFUSED[status]

@@ -10,16 +10,25 @@ from holdtrue.core.errors import Misuse
 from holdtrue.pipeline.keeping import Keeper
 from holdtrue.registry.catalog import Run, find_release, find_run, runs_page
 
+SHARE_LEFT = 0.8  # of the rows of the run before, with which nothing is said of lost rows
+MOST_BEFORE = 50  # runs that are looked at for the one before
 SHARE_STILL_CLIMBING = 0.02  # of the value, between the last two points of the learning curve
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Cause:
-    """One thing that happened, the chain behind it, and what would change it."""
+    """One thing that happened, the chain behind it, and what would change it.
+
+    Attributes:
+        kind: for machines, what sort of cause it is; nothing for what is so without being a fault.
+        where: the column, source, file or part that it is about.
+    """
 
     what: str
     because: tuple[str, ...] = ()
     do: str = ""
+    kind: str = ""
+    where: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,8 +37,17 @@ class Explanation:
     headline: str
     causes: tuple[Cause, ...]
 
+    @property
+    def cause(self) -> dict[str, str] | None:
+        """The first cause with a kind, in short: what a machine goes by; None where no fault is found."""
+        first = next((each for each in self.causes if each.kind), None)
+        if first is None:
+            return None
+        evidence = "; ".join(first.because) or first.what
+        return {"kind": first.kind, "where": first.where, "evidence": evidence, "do": first.do}
+
     def to_json(self) -> dict[str, object]:
-        return asdict(self)
+        return {**asdict(self), "cause": self.cause}
 
 
 def explain(keeper: Keeper, about: str | None) -> Explanation:
@@ -42,7 +60,8 @@ def explain(keeper: Keeper, about: str | None) -> Explanation:
     model = next(each for each in report["models"] if each["role"] == "champion")
     made = f"release {run.release[:12]}" if run.release else "no release"
     headline = f"Run {run.id} is {verdict}: {model['name']} on {report['data']['rows']:,} rows, {made}."
-    causes = [cause for promise in report["promises"] if (cause := _promise_cause(promise, report))]
+    causes = [*_rows_lost(keeper, run, report)]
+    causes += [cause for promise in report["promises"] if (cause := _promise_cause(promise, report))]
     if not report["promises"]:
         causes.append(Cause(what="Nothing is promised, so nothing is proven.", do="Add promises to holdtrue.yaml."))
     if model["beaten_by_baseline"]:
@@ -90,7 +109,9 @@ def _ended(run: Run) -> Explanation:
     do = "Mend that, and run again: holdtrue run"
     if run.state != "failed":
         do = "Run again; it goes on from its last trial: holdtrue run"
-    cause = Cause(what=first, because=tuple(line.strip() for line in rest), do=do)
+    cause = Cause(
+        what=first, because=tuple(line.strip() for line in rest), do=do, kind=f"run {run.state}", where=run.id
+    )
     return Explanation(run=run.id, headline=f"Run {run.id} {how}.", causes=(cause,))
 
 
@@ -111,13 +132,66 @@ def _promise_cause(promise: Mapping[str, Any], report: Mapping[str, Any]) -> Cau
     if promise["verdict"] == "proven":
         return None
     kind = promise["kind"]
+    segment = _segment(promise, report)
     advisory = "" if promise["required"] else " It is advisory and does not stand in the way."
     because = [promise["reason"], *_behind(kind, report)]
     return Cause(
         what=f"{promise['verdict'].capitalize()}: {promise['text']}.{advisory}",
         because=tuple(because),
         do=_advice(promise, report),
+        kind="weak segment" if segment else f"promise {promise['verdict']}",
+        where=segment or promise["text"],
     )
+
+
+def _segment(promise: Mapping[str, Any], report: Mapping[str, Any]) -> str:
+    """Name the part of the rows that a promise fails on, where it is one."""
+    if promise["kind"] == "fair":
+        told = [entry for entry in report.get("fairness") or [] if entry["across"] in str(promise["scope"])]
+        groups = [group for entry in told for group in entry["groups"] if _value(group) is not None]
+        if len(groups) < 2 or promise["verdict"] != "refuted":
+            return ""
+        values = sorted(_value(group) or 0.0 for group in groups)
+        middle = values[len(values) // 2]
+        worst = max(groups, key=lambda group: abs((_value(group) or 0.0) - middle))
+        return f"{told[0]['across']} is {worst['name']}"
+    _, sign, where = str(promise["scope"]).partition(" where ")
+    if promise["kind"] == "quality" and sign and promise["verdict"] == "refuted":
+        return where.replace(" = ", " is ")
+    weak = [each for each in report.get("slices") or [] if each["weak"]]
+    return str(weak[0]["name"]) if _is_refuted_quality(promise) and weak else ""
+
+
+def _is_refuted_quality(promise: Mapping[str, Any]) -> bool:
+    return promise["kind"] in {"quality", "beats"} and promise["verdict"] == "refuted"
+
+
+def _value(group: Mapping[str, Any]) -> float | None:
+    found = group["value"]
+    return found["value"] if isinstance(found, Mapping) else found
+
+
+def _rows_lost(keeper: Keeper, run: Run, report: Mapping[str, Any]) -> list[Cause]:
+    """Hold the rows of a run against those of the last one before it that finished."""
+    page = keeper.database().read(lambda connection: runs_page(connection, project=keeper.project, limit=MOST_BEFORE))
+    before = [each for each in page.rows if each.state == "finished" and each.started < run.started]
+    try:
+        had = int(_report(keeper, before[0])["data"]["rows"])
+    except (IndexError, Misuse, KeyError):
+        return []
+    rows = int(report["data"]["rows"])
+    if rows > SHARE_LEFT * had:
+        return []
+    told = f"this run had {rows:,} rows, the run {before[0].id} before it {had:,}"
+    return [
+        Cause(
+            what=f"Rows are lost: {1 - rows / had:.0%} of those of the run before are not there.",
+            because=(told,),
+            do="Look at the export that fills data.source; then run again: holdtrue run",
+            kind="rows lost",
+            where="data.source",
+        )
+    ]
 
 
 def _behind(kind: str, report: Mapping[str, Any]) -> list[str]:
@@ -184,6 +258,8 @@ def _beaten(report: Mapping[str, Any]) -> Cause:
         what="The model does not beat its simple baselines.",
         because=because,
         do="Prefer the baseline, or find out what the model misses.",
+        kind="baseline better",
+        where=metric,
     )
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 from jaxtyping import Float64
 
+from holdtrue.core.errors import Refused
 from holdtrue.data.breach import shown
 from holdtrue.data.dates import iso_of_seconds
 from holdtrue.data.traffic.read import batch_of, find
@@ -16,10 +17,11 @@ from holdtrue.data.traffic.receipt import Receipt
 from holdtrue.features.runtime import session
 from holdtrue.features.session import run
 from holdtrue.pipeline.keeping import Keeper
-from holdtrue.pipeline.replay import Again, Difference, Verdict, traffic_of
+from holdtrue.pipeline.replay import TAMPERED, Again, Difference, Verdict, host_then, traffic_of
 from holdtrue.pipeline.why import Cause, Explanation
 from holdtrue.release.held import MODEL, REFERENCE
 from holdtrue.release.quarantine import Admitted
+from holdtrue.serving.host import differences, this_host
 from holdtrue.serving.model import Model
 from holdtrue.serving.reader import Typed
 
@@ -96,7 +98,10 @@ def explain_prediction(keeper: Keeper, prediction: str, *, again: Again | None =
     """Explain a prediction by its id. Whoever explains often keeps an `Again`."""
     again = again or Again(keeper)
     traffic = traffic_of(keeper)
-    receipt = find(traffic, prediction, endpoint=keeper.project)
+    try:
+        receipt = find(traffic, prediction, endpoint=keeper.project)
+    except Refused as error:
+        return Explanation(run=prediction, headline=f"Prediction {prediction}.", causes=(_damaged(error),))
     admitted, model = again.ready(receipt.release)
     batch = batch_of(traffic, receipt, endpoint=keeper.project)
     verdict: Verdict = next(verdict for one, verdict in again.run(batch) if one.id == receipt.id)
@@ -104,7 +109,12 @@ def explain_prediction(keeper: Keeper, prediction: str, *, again: Again | None =
     if verdict == "forgotten":
         causes.append(Cause(what="Its person was forgotten: what was asked and answered can never be read again."))
     else:
-        causes += [_made_again(verdict), _moved(admitted, model, again.typed(model, again.reveal(receipt)))]
+        again_made = _made_again(keeper, receipt, verdict)
+        if again_made.kind:
+            causes.insert(0, again_made)
+        else:
+            causes.append(again_made)
+        causes += [_moved(admitted, model, again.typed(model, again.reveal(receipt)))]
     rows = f"{receipt.rows:,} row{'s' if receipt.rows > 1 else ''}"
     who = f" for {receipt.caller}" if receipt.caller else ""
     headline = f"Prediction {receipt.id}: {rows}, answered {iso_of_seconds(receipt.time_us / 1e6)}{who}."
@@ -130,11 +140,33 @@ def _kept(model: Model) -> Cause:
     return Cause(what=what, because=held)
 
 
-def _made_again(verdict: Verdict) -> Cause:
-    if isinstance(verdict, Difference):
-        because = (f"{verdict.what}: {verdict.cause}",)
-        return Cause(what="Made again from its receipt it is NOT the same.", because=because)
-    return Cause(what="Made again from its receipt it is the same to the bit.")
+def _damaged(error: Refused) -> Cause:
+    return Cause(
+        what="Its record is damaged: a bit of it is not as it was written.",
+        because=(error.what, *error.faults),
+        do=error.do or "Restore the log of traffic from a backup.",
+        kind="receipt changed",
+        where="traffic",
+    )
+
+
+def _made_again(keeper: Keeper, receipt: Receipt, verdict: Verdict) -> Cause:
+    if not isinstance(verdict, Difference):
+        return Cause(what="Made again from its receipt it is the same to the bit.")
+    what, because = "Made again from its receipt it is NOT the same.", (f"{verdict.what}: {verdict.cause}",)
+    then = host_then(keeper, receipt.id)
+    changed = [] if then is None else differences(then, this_host())
+    if not changed:
+        kind, where = ("receipt changed", "traffic") if verdict.cause == TAMPERED else ("replay differs", "")
+        return Cause(what=what, because=because, do="Check the log: holdtrue replay --all", kind=kind, where=where)
+    library = next((name for name in then.libraries if changed[0].startswith(f"{name} ")), "") if then else ""
+    return Cause(
+        what=what,
+        because=because,
+        do="Make it again with what made it: the environment.lock of the release names every version.",
+        kind="other libraries" if library else "other machine",
+        where=library or changed[0],
+    )
 
 
 def _moved(admitted: Admitted, model: Model, typed: Typed) -> Cause:

@@ -1,0 +1,271 @@
+"""Why traffic is not as it was: the rows and the labels of late, held against what the release learned from."""
+
+import io
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from holdtrue.core.errors import HoldtrueError, Misuse, Refused
+from holdtrue.data.traffic.read import labels, receipts
+from holdtrue.data.traffic.receipt import Receipt
+from holdtrue.data.traffic.subjects import Forgotten
+from holdtrue.evaluation.predictions import Predictions
+from holdtrue.monitoring.causes import Change, changes
+from holdtrue.monitoring.label_causes import Complaint, complaint, heard, late
+from holdtrue.monitoring.ruler import Columns
+from holdtrue.pipeline.held_out import read_held_out
+from holdtrue.pipeline.keeping import Keeper
+from holdtrue.pipeline.label_join import LabelJoin
+from holdtrue.pipeline.labelled import spellings
+from holdtrue.pipeline.recorded import recorded_outputs
+from holdtrue.pipeline.replay import Again, traffic_of
+from holdtrue.pipeline.why import Cause
+from holdtrue.release.held import REFERENCE
+from holdtrue.release.interface import read_interface
+from holdtrue.serving.model import Model
+from holdtrue.serving.reader import Typed
+
+DAY_US = 86_400_000_000
+DAYS = 28  # of traffic that are read
+LEAST_ROWS, MOST_ROWS = 500, 20_000  # rows that are "now": at least one day of them, and at most so many
+SERVED = ("champion", "canary", "pinned")  # routes whose answers went out
+LEAK = "may be known only afterwards"  # what a note of a report says of a column
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Row:
+    """A prediction, opened; `truths` are its labels by row: value, source, and when each came."""
+
+    time_us: int
+    typed: Typed
+    outputs: Mapping[str, Any]
+    truths: Mapping[int, tuple[float, str, int]]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Traffic:
+    """What a release was asked of late, and what is held against it.
+
+    Attributes:
+        past: rows that the release learned from.
+        report: its report, as JSON has it.
+    """
+
+    release: str
+    model: Model
+    past: Columns
+    rows: tuple[_Row, ...]
+    held_out: Predictions | None
+    report: Mapping[str, Any]
+    came_us: Sequence[int] = field(default_factory=tuple)
+
+    @property
+    def dates(self) -> list[str]:
+        return [each.name for each in self.model.reader.contract.fields if each.kind == "date"]
+
+
+def traffic_now(keeper: Keeper, release: str, *, again: Again) -> Traffic | None:
+    """Read what a release was asked in the last days that it was asked in; None where there is no traffic of it."""
+    admitted, model = again.ready(keeper.folder_of(release).name)
+    folder = traffic_of(keeper)
+    damaged: list[str] = []
+    try:
+        said = list(labels(folder, endpoint=keeper.project, faults=damaged))
+    except Misuse:
+        return None
+    mine = [
+        one
+        for one in receipts(folder, endpoint=keeper.project, faults=damaged)
+        if one.release == model.about.digest and one.route in SERVED
+    ]
+    if not mine:
+        return None
+    mine.sort(key=lambda one: one.time_us)
+    since_us = mine[-1].time_us - DAYS * DAY_US
+    reader = _Reader(again, model, LabelJoin(said))
+    rows = tuple(row for one in mine if one.time_us >= since_us and (row := reader.read(one)) is not None)
+    held = read_held_out(keeper.home, model.about.digest, model.plan.classes)
+    return Traffic(
+        release=model.about.digest,
+        model=model,
+        past=typed_columns(model, pl.read_parquet(io.BytesIO(admitted.files[REFERENCE]))),
+        rows=rows,
+        held_out=None if held is None else held.predictions,
+        report=json.loads(admitted.files["report.json"]),
+        came_us=[each.received_us for each in said],
+    )
+
+
+class _Reader:
+    """Opens receipts, and finds their labels."""
+
+    def __init__(self, again: Again, model: Model, known: LabelJoin) -> None:
+        self._again, self._model, self._known = again, model, known
+        self._interface = read_interface(model.plan.interface)
+        self._code = {text: code for code, text in enumerate(model.plan.classes)}
+
+    def read(self, receipt: Receipt) -> _Row | None:
+        try:
+            plain = self._again.reveal(receipt)
+            typed = self._again.typed(self._model, plain)
+        except (Forgotten, Refused, Misuse):
+            return None
+        truths: dict[int, tuple[float, str, int]] = {}
+        for row, label in self._known.labels_of(plain, self._model.about).items():
+            truth = self._truth(label.value)
+            if truth is not None:
+                truths[row] = (truth, label.source or label.caller, label.received_us)
+        outputs = recorded_outputs(plain, self._interface) if truths else {}
+        return _Row(time_us=receipt.time_us, typed=typed, outputs=outputs, truths=truths)
+
+    def _truth(self, value: Any) -> float | None:
+        if not self._code:
+            return float(value) if isinstance(value, int | float) else None
+        found = {self._code[text] for text in spellings(value) if text in self._code}
+        return float(found.pop()) if len(found) == 1 else None
+
+
+def typed_columns(model: Model, past: pl.DataFrame) -> "dict[str, np.ndarray | Sequence[str]]":
+    """Take rows of a reference as requests have them; columns marked personal are not among them."""
+    found: dict[str, np.ndarray | Sequence[str]] = {}
+    for name in past.columns:
+        if name in model.reader.numbers:
+            found[name] = past.get_column(name).cast(pl.Float64).fill_null(np.nan).to_numpy()
+        elif name in model.reader.texts:
+            found[name] = past.get_column(name).cast(pl.String).fill_null("").to_list()
+    return found
+
+
+def column_changes(traffic: Traffic) -> list[Change]:
+    """Say what happened to the columns of the rows of now."""
+    return changes(traffic.past, _columns(traffic.model, _now(traffic.rows)), dates=traffic.dates)
+
+
+def _now(rows: Sequence[_Row]) -> list[_Row]:
+    """Take the newest rows: a day of them at least, and more where a day has few."""
+    found: list[_Row] = []
+    count, last_us = 0, rows[-1].time_us if rows else 0
+    for row in reversed(rows):
+        enough = count >= LEAST_ROWS and row.time_us < last_us - DAY_US
+        if enough or count >= MOST_ROWS:
+            break
+        found.append(row)
+        count += row.typed.rows
+    return found[::-1]
+
+
+def _columns(model: Model, rows: Sequence[_Row]) -> Columns:
+    """Lay the columns of several requests under each other."""
+    if not rows:
+        return {}
+    read = [row.typed for row in rows]
+    numbers = np.concatenate(
+        [np.asarray(typed.numbers, dtype=np.float64).reshape(len(model.reader.numbers), -1) for typed in read], axis=1
+    )
+    texts = [[text for typed in read for text in typed.texts[place]] for place in range(len(model.reader.texts))]
+    return dict(zip(model.reader.numbers, numbers, strict=True)) | dict(zip(model.reader.texts, texts, strict=True))
+
+
+def label_complaints(traffic: Traffic) -> list[Complaint]:
+    """Say what is wrong with the labels of late, or with what the rows mean."""
+    found: list[Complaint] = []
+    labelled = _labelled(traffic)
+    if labelled is not None and (one := complaint(labelled)) is not None:
+        found.append(one)
+    asked_us = np.repeat([row.time_us for row in traffic.rows], [row.typed.rows for row in traffic.rows])
+    if len(asked_us):
+        until_us = int(asked_us.max())
+        came_us = np.array([each for each in traffic.came_us if int(asked_us.min()) <= each <= until_us])
+        if (one := late(asked_us, came_us, until_us=until_us)) is not None:
+            found.append(one)
+    return found
+
+
+def _labelled(traffic: Traffic) -> Any:
+    """Lay the labelled rows under each other, in the order in which their labels came."""
+    placed = [(came_us, row, place) for row in traffic.rows for place, (_, _, came_us) in row.truths.items()]
+    placed.sort(key=lambda one: (one[0], one[1].time_us, one[2]))
+    if not placed:
+        return None
+    columns = _one_by_one(traffic.model, [(row, place) for _, row, place in placed])
+    kept = {name: values for name, values in columns.items() if name in traffic.past and name not in traffic.dates}
+    predictions = _predictions(traffic.model, [(row, place) for _, row, place in placed])
+    sources = [row.truths[place][1] for _, row, place in placed]
+    return heard(predictions, traffic.held_out, kept, sources)
+
+
+def _one_by_one(model: Model, placed: Sequence[tuple[_Row, int]]) -> Columns:
+    laid = {id(row): _columns(model, [row]) for row, _ in placed}
+    found: dict[str, np.ndarray | Sequence[str]] = {}
+    for name in model.reader.numbers:
+        found[name] = np.array([float(laid[id(row)][name][place]) for row, place in placed])
+    for name in model.reader.texts:
+        found[name] = [str(laid[id(row)][name][place]) for row, place in placed]
+    return found
+
+
+def _predictions(model: Model, placed: Sequence[tuple[_Row, int]]) -> Predictions:
+    truth = np.array([row.truths[place][0] for row, place in placed])
+    classes = tuple(model.plan.classes)
+    if classes:
+        shares = np.array([row.outputs["probabilities"][place] for row, place in placed], dtype=np.float64)
+        return Predictions(truth=truth, classes=classes, probabilities=shares, decisions=shares.argmax(axis=1))
+    values = np.array([float(row.outputs["value"][place][0]) for row, place in placed])
+    return Predictions(truth=truth, values=values, low=values, high=values)
+
+
+def causes_of_traffic(traffic: Traffic) -> list[Cause]:
+    """Say what is wrong with the rows and labels of a release, the likeliest and worst first.
+
+    What befell the data comes before what the labels say, for labels disagree because of it; that the population
+    changed comes after both.
+    """
+    found = column_changes(traffic)
+    data = [_of_change(one, traffic) for one in found if one.kind != "population changed"]
+    calm = [_of_change(one, traffic) for one in found if one.kind == "population changed"]
+    said = [
+        Cause(
+            what=f"{one.kind.capitalize()}: {one.where}.",
+            because=(one.evidence,),
+            do=one.do,
+            kind=one.kind,
+            where=one.where,
+        )
+        for one in label_complaints(traffic)
+    ]
+    return [*data, *said, *calm]
+
+
+def _of_change(one: Change, traffic: Traffic) -> Cause:
+    note = next((note for note in _notes(traffic.report) if LEAK in note and repr(one.where) in note), None)
+    if note is not None:
+        return Cause(
+            what=f"The release was trained on {one.where}, which is known only afterwards.",
+            because=(note, f"in service: {one.kind}, {one.evidence}"),
+            do=f"Name it in data.drop and train again: drop: [{one.where}]",
+            kind="leak column",
+            where=one.where,
+        )
+    return Cause(
+        what=f"{one.kind.capitalize()}: {one.where}.",
+        because=(one.evidence, f"evidence 10^{one.strength:.1f}"),
+        do=one.do,
+        kind=one.kind,
+        where=one.where,
+    )
+
+
+def _notes(report: Mapping[str, Any]) -> Iterator[str]:
+    yield from (str(note) for note in report.get("notes") or ())
+
+
+def readable(keeper: Keeper, release: str, again: Again) -> Traffic | None:
+    """Give the traffic of a release, or None where the release or its traffic cannot be read: others tell of that."""
+    try:
+        return traffic_now(keeper, release, again=again)
+    except (HoldtrueError, OSError):
+        return None
