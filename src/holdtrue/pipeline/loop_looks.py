@@ -155,6 +155,7 @@ class Looker:
                 tell=self._tell,
                 again=self._again,
                 counts=self._counts,
+                time=self._project.data.time,
             )
         except Misuse:
             if (self._keeper.home.path / "traffic" / self._keeper.project).is_dir():
@@ -176,9 +177,9 @@ class Looker:
         )
 
     def _promises(self, release: str, over: int, now_us: int, since_us: int) -> Iterator[Looked]:
-        """Say how the promises of a challenger stand by its own labels."""
+        """Say how the promises of a challenger stand by its own labels, or by an estimate."""
         seen = self._seen(release, over, now_us, since_us=since_us)
-        if seen is not None and seen.quality.labelled:
+        if seen is not None and (seen.quality.labelled or seen.estimates):
             yield Looked(at_us=_end(seen), release=release, promises=_promises(seen))
 
     def _canary(
@@ -232,7 +233,12 @@ def _counted(memory: Memory, seen: Watched, state: State) -> Memory:
 
 
 def _promises(seen: Watched) -> tuple[PromiseSeen, ...]:
-    return tuple(PromiseSeen(promise=each.pledge.text, state=each.state) for each in seen.quality.promises)
+    """Say how promises stand; where labels do not decide, an estimate may say at risk, and no more than that."""
+    by_labels = [PromiseSeen(promise=each.pledge.text, state=each.state) for each in seen.quality.promises]
+    decided = {one.promise for one in by_labels if one.state in ("kept", "broken")}
+    doubted = [each.pledge.text for each in seen.estimates if each.state == "at risk"]
+    by_estimate = (PromiseSeen(promise=text, state="at risk", basis="estimate") for text in doubted)
+    return (*by_labels, *(one for one in by_estimate if one.promise not in decided))
 
 
 def _drifts(seen: Watched) -> Iterator[DriftSeen]:
