@@ -22,6 +22,7 @@ from holdtrue.statistics.two_samples import log_evidence, stability
 LEVEL = 0.0025  # the chance that a column without any change is given a cause; so are hours, and rows that repeat
 LEAST_ROWS = 100
 MOST_LEFT = 0.1  # of the size of a change: what undoing its cause may leave
+EVIDENCE_LEFT = 0.02  # of the evidence for a change: what undoing a unit may leave
 FROZEN, FROZEN_BEFORE = 0.3, 0.1  # shares of one value
 REPEATED, REPEATED_BEFORE = 0.1, 0.01  # shares of rows that another row equals
 GONE = 0.1  # of its share before, for a category that is gone
@@ -48,8 +49,6 @@ UNITS: tuple[tuple[str, float, float], ...] = (
     ("24 times as small, such as days instead of hours", 24.0, 0.0),
     ("3,600 times as large, such as seconds instead of hours", 1 / 3600, 0.0),
     ("3,600 times as small, such as hours instead of seconds", 3600.0, 0.0),
-    ("1,024 times as large", 1 / 1024, 0.0),
-    ("1,024 times as small", 1024.0, 0.0),
     ("degrees Fahrenheit instead of Celsius", 1 / 1.8, -32 / 1.8),
     ("degrees Celsius instead of Fahrenheit", 1.8, 32.0),
     ("kelvin instead of degrees Celsius", 1.0, -273.15),
@@ -118,6 +117,11 @@ class _Sight:
         """Give the size of the change that remains when the column of now were these values."""
         counts = np.bincount(self.ruler.places(values), minlength=self.ruler.bins)
         return float(stability(self.reference[None], counts[None])[0])
+
+    def apart(self, values: "np.ndarray | Sequence[str]") -> float:
+        """Give the evidence, as a natural logarithm, that these values are not those of before."""
+        counts = np.bincount(self.ruler.places(values), minlength=self.ruler.bins)
+        return float(log_evidence(self.reference[None], counts[None], first_apart=True)[0])
 
     def undone(self, values: "np.ndarray | Sequence[str]") -> bool:
         return self.left(values) < max(MATTERS, MOST_LEFT * self.drift.size)
@@ -219,9 +223,10 @@ def _known(values: "np.ndarray | Sequence[str]") -> list[object]:
 def _unit(sight: _Sight) -> Change | None:
     """Undo each change of a unit, and see which one gives the column back as it was."""
     now, past = np.asarray(sight.now, dtype=np.float64), np.asarray(sight.past, dtype=np.float64)
-    left = {name: sight.left(now * factor + offset) for name, factor, offset in UNITS}
-    name = min(left, key=lambda one: left[one])
-    if left[name] >= max(MATTERS, MOST_LEFT * sight.drift.size) or left[name] > sight.drift.size / 3:
+    apart = {name: sight.apart(now * factor + offset) for name, factor, offset in UNITS}
+    name = min(apart, key=lambda one: apart[one])
+    # Nearly twice as much is no pound; but a thousandfold is a unit, though the world moved on meanwhile.
+    if apart[name] > max(math.log(1 / LEVEL), EVIDENCE_LEFT * sight.drift.evidence * math.log(10)):
         return None
     before, after = float(np.nanmedian(past)), float(np.nanmedian(now))
     ratio = f", {after / before:.3g} times as much" if before and math.isfinite(after / before) else ""

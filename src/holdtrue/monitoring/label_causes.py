@@ -6,12 +6,12 @@ what they have in common is the cause: a source of labels or a segment of rows, 
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Bool, Float64, Int64
+from jaxtyping import Bool, Float64
 
 from holdtrue.evaluation.predictions import Predictions
 from holdtrue.monitoring.ruler import Columns, ruler_of_numbers, ruler_of_texts
@@ -27,7 +27,7 @@ INVERTED = 0.75  # of the labels, the share that says the opposite
 LENGTHS = (250, 1_000, 4_000)  # of the labels, the newest ones
 PARTS = 4  # of a column of numbers
 LATE = 0.5  # of the labels that came for as many rows before
-DAY_US = 86_400_000_000
+HOURS = 24  # of a day
 DAYS = (1, 2, 4, 7)
 LEVEL = 0.0025
 
@@ -223,30 +223,33 @@ def _between(name: str, low: float, high: float) -> str:
     return f"{name} is {low:.6g} and more" if math.isinf(high) else f"{name} is {low:.6g} to {high:.6g}"
 
 
-def late(
-    asked_us: "Int64[np.ndarray, ' rows']", came_us: "Int64[np.ndarray, ' labels']", *, until_us: int
-) -> Complaint | None:
+def late(asked: Mapping[int, int], came: Mapping[int, int]) -> Complaint | None:
     """Find out whether labels come no more as they did: those of the last days held against the rows asked in them.
 
-    Raises nothing where there are no labels at all: then none were ever promised.
+    Args:
+        asked: rows by the hour since 1970 in which they were asked; labels are looked at between the first and the
+            last of these.
+        came: labels by the hour in which they came.
     """
+    if not asked:
+        return None
+    first, last = min(asked), max(asked)
     strongest: Complaint | None = None
     for days in DAYS:
-        since_us = until_us - days * DAY_US
-        rows, labels = int((asked_us >= since_us).sum()), int((came_us >= since_us).sum())
-        # As many days before, at the least; but not the first ones, when no label could have come yet.
-        before_rows, before_labels = int((asked_us < since_us).sum()), int((came_us < since_us).sum())
-        if min(rows, before_rows, before_labels) < LEAST_LABELS:
+        since = last + 1 - days * HOURS
+        rows, labels = (sum(count for hour, count in each.items() if since <= hour <= last) for each in (asked, came))
+        had, had_labels = (
+            sum(count for hour, count in each.items() if first <= hour < since) for each in (asked, came)
+        )
+        if min(rows, had, had_labels) < LEAST_LABELS or labels / rows >= LATE * had_labels / had:
             continue
-        share, usual = labels / rows, before_labels / before_rows
-        if share >= LATE * usual:
-            continue
-        now, past = np.array([[labels, rows]]), np.array([[before_labels, before_rows]])
-        strength = float(log_evidence(past, now)[0])
+        strength = float(log_evidence(np.array([[had_labels, had]]), np.array([[labels, rows]]))[0])
         if strength < math.log(len(DAYS) / LEVEL) or (strongest is not None and strength <= strongest.strength):
             continue
-        told = (
-            f"in the last {days} days {labels:,} labels came for {rows:,} rows; before {usual:.0%} of the rows had one"
-        )
+        told = f"in the last {days} days {labels:,} labels came for {rows:,} rows; before, for {had_labels / had:.0%}"
         strongest = Complaint(kind="labels late", where="labels", evidence=told, strength=strength)
     return strongest
+
+
+def _within(counts: Mapping[int, int], first: int, end: int) -> int:
+    return sum(count for hour, count in counts.items() if first <= hour < end)

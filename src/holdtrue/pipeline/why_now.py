@@ -10,9 +10,12 @@ What makes everything else doubtful comes first: bytes that changed. Then what k
 and labels, then the loop, which follows from these.
 """
 
+import json
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from holdtrue.core.errors import HoldtrueError, Misuse, Refused
@@ -24,7 +27,7 @@ from holdtrue.pipeline.replay import Again
 from holdtrue.pipeline.why import Cause, Explanation, explain
 from holdtrue.pipeline.why_prediction import explain_prediction
 from holdtrue.pipeline.why_service import causes_of_endpoint, causes_of_loop
-from holdtrue.pipeline.why_store import CHAMPION, causes_of_name, causes_of_store, changed_release
+from holdtrue.pipeline.why_store import CHAMPION, causes_of_log, causes_of_name, causes_of_store, changed_release
 from holdtrue.pipeline.why_traffic import Traffic, causes_of_traffic, readable
 
 PREDICTION = re.compile(r"[0-9a-f]{32}")
@@ -41,17 +44,17 @@ def explain_about(keeper: Keeper, about: str | None, *, now: datetime, again: Ag
     if PREDICTION.fullmatch(about):
         return explain_prediction(keeper, about, again=again)
     if about == "loop":
-        return _loop(keeper, again)
+        return _loop(keeper, now, again)
     found = _alarm(keeper, about)
     if found is not None:
         return _of_alarm(keeper, found, again=again, now=now)
     served = _served(keeper)
     promise = _promise(served, about)
     if promise:
-        causes = _of_promise(keeper, _traffic(keeper, again))
+        causes = _of_promise(keeper, _traffic(keeper, now, again))
         return _told(about, f"The promise {promise!r} of the champion.", causes)
     if about in _columns(keeper):
-        return _of_column(about, _traffic(keeper, again))
+        return _of_column(about, _traffic(keeper, now, again))
     try:
         return _with_release(keeper, explain(keeper, about), about, again)
     except Misuse as error:
@@ -63,11 +66,13 @@ def causes_now(keeper: Keeper, *, now: datetime, again: Again) -> list[Cause]:
     store = causes_of_store(keeper)
     if any(cause.kind in ("key missing", "release changed", "ledger changed") for cause in store):
         return store  # what rests on them would mislead
+    traffic = _traffic(keeper, now, again)
     return [
         *store,
+        *causes_of_log(() if traffic is None else traffic.damaged),
         *causes_of_endpoint(keeper, now=now),
         *causes_of_name(keeper),
-        *_of_traffic(_traffic(keeper, again)),
+        *_of_traffic(traffic),
         *causes_of_loop(keeper),
     ]
 
@@ -75,10 +80,21 @@ def causes_now(keeper: Keeper, *, now: datetime, again: Again) -> list[Cause]:
 def _whole(keeper: Keeper, *, now: datetime, again: Again) -> Explanation:
     """Say what is wrong; and where nothing is, how the last run went."""
     found = causes_now(keeper, now=now, again=again)
-    if not found:
-        return explain(keeper, None)
-    some = "1 cause" if len(found) == 1 else f"{len(found)} causes"
-    return _told("now", f"What is wrong now: {some}, the worst first.", found)
+    try:
+        run = explain(keeper, None)
+    except HoldtrueError:
+        if not found:
+            raise
+        run = None
+    if run is None or not found:
+        return run or _told("now", _headline(found), found)
+    # A run that was refused is asked about too, though its release harms nobody.
+    last = [replace(cause, what=f"Of the last run: {cause.what}") for cause in run.causes if cause.kind]
+    return _told("now", _headline(found), [*found, *last])
+
+
+def _headline(found: Sequence[Cause]) -> str:
+    return f"What is wrong now: {'1 cause' if len(found) == 1 else f'{len(found)} causes'}, the worst first."
 
 
 def _told(about: str, headline: str, causes: Sequence[Cause]) -> Explanation:
@@ -89,8 +105,8 @@ def _told(about: str, headline: str, causes: Sequence[Cause]) -> Explanation:
     return Explanation(run=about, headline=headline, causes=tuple(causes) or (nothing,))
 
 
-def _traffic(keeper: Keeper, again: Again) -> Traffic | None:
-    return readable(keeper, CHAMPION, again)
+def _traffic(keeper: Keeper, now: datetime, again: Again) -> Traffic | None:
+    return readable(keeper, CHAMPION, now=now, again=again)
 
 
 def _of_traffic(traffic: Traffic | None) -> list[Cause]:
@@ -113,9 +129,7 @@ def _columns(keeper: Keeper) -> list[str]:
         return []
 
 
-def _interface(path: Any) -> list[Mapping[str, Any]]:
-    import json
-
+def _interface(path: Path) -> list[Mapping[str, Any]]:
     return list(json.loads(path.read_bytes())["inputs"])
 
 
@@ -134,7 +148,7 @@ def _alarm(keeper: Keeper, about: str) -> Alarm | None:
 
 def _of_alarm(keeper: Keeper, alarm: Alarm, *, again: Again, now: datetime) -> Explanation:
     """Explain an alarm by what it is about: a column, a promise, or the loop."""
-    seen, traffic = alarm.seen, _traffic(keeper, again)
+    seen, traffic = alarm.seen, _traffic(keeper, now, again)
     if seen.kind == "loop":
         causes = [*causes_of_loop(keeper), *causes_of_endpoint(keeper, now=now), *_of_traffic(traffic)]
     elif seen.kind == "promise":
@@ -163,13 +177,13 @@ def _of_promise(keeper: Keeper, traffic: Traffic | None) -> list[Cause]:
     return [*causes_of_name(keeper), *_of_traffic(traffic)]
 
 
-def _loop(keeper: Keeper, again: Again) -> Explanation:
+def _loop(keeper: Keeper, now: datetime, again: Again) -> Explanation:
     """Say what the loop is at; why a training is due stands behind what holds it."""
     found = causes_of_loop(keeper)
     if not found:
         found = [Cause(what="Nothing holds the loop.", do="What it is at: holdtrue loop")]
     else:
-        found += [cause for cause in _of_traffic(_traffic(keeper, again)) if cause not in found]
+        found += [cause for cause in _of_traffic(_traffic(keeper, now, again)) if cause not in found]
     return Explanation(run="loop", headline="The loop of this project.", causes=tuple(found))
 
 

@@ -2,13 +2,11 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from holdtrue.core.errors import HoldtrueError, Misuse, Refused
-from holdtrue.data.traffic.read import check
 from holdtrue.pipeline.keeping import Keeper
-from holdtrue.pipeline.replay import traffic_of
 from holdtrue.pipeline.why import Cause
 from holdtrue.registry.aliases import Alias, alias_history, aliases_of
 from holdtrue.release.bundle import release_of
@@ -18,15 +16,16 @@ from holdtrue.release.signing import PRIVATE, trusted_keys, verify
 CHANGED = re.compile(r"(\S+) changed")
 BACKUP = "Restore it from a backup; until then believe nothing that rests on it."
 CHAMPION = "champion"
+MOST_TOLD = 10
 
 
 def causes_of_store(keeper: Keeper) -> list[Cause]:
-    """Check the key, the releases that have a name, the ledger and the log of traffic."""
+    """Check the key, the releases that have a name, and the ledger."""
     if not keeper.home.path.is_dir():
         return []
     found = [*_key(keeper)]
     # Without the key nothing can be verified, and what follows would blame the releases for it.
-    return found or [*_releases(keeper), *_ledger(keeper), *_log(keeper)]
+    return found or [*_releases(keeper), *_ledger(keeper)]
 
 
 def _key(keeper: Keeper) -> Iterator[Cause]:
@@ -89,17 +88,12 @@ def _ledger(keeper: Keeper) -> Iterator[Cause]:
         )
 
 
-def _log(keeper: Keeper) -> Iterator[Cause]:
-    """Read all that endpoints wrote."""
-    folder = traffic_of(keeper)
-    if not (folder / keeper.project).is_dir():
-        return
-    # What has no seal yet may be written now, and is no damage.
-    faults = [fault for fault in check(folder, endpoint=keeper.project) if "has no seal" not in fault]
-    if faults:
+def causes_of_log(damaged: Sequence[str]) -> Iterator[Cause]:
+    """Tell of what could not be read of the log of traffic."""
+    if damaged:
         yield Cause(
             what="Records of traffic are damaged.",
-            because=tuple(faults[:10]),
+            because=tuple(damaged[:MOST_TOLD]),
             do=f"{BACKUP} What is whole is read all the same.",
             kind="receipt changed",
             where="traffic",

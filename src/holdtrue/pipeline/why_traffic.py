@@ -2,8 +2,12 @@
 
 import io
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import sha256
+from heapq import heappush, heappushpop
 from typing import Any
 
 import numpy as np
@@ -15,7 +19,7 @@ from holdtrue.data.traffic.receipt import Receipt
 from holdtrue.data.traffic.subjects import Forgotten
 from holdtrue.evaluation.predictions import Predictions
 from holdtrue.monitoring.causes import Change, changes
-from holdtrue.monitoring.label_causes import Complaint, complaint, heard, late
+from holdtrue.monitoring.label_causes import Complaint, Heard, complaint, heard, late
 from holdtrue.monitoring.ruler import Columns
 from holdtrue.pipeline.held_out import read_held_out
 from holdtrue.pipeline.keeping import Keeper
@@ -29,8 +33,10 @@ from holdtrue.release.interface import read_interface
 from holdtrue.serving.model import Model
 from holdtrue.serving.reader import Typed
 
-DAY_US = 86_400_000_000
-DAYS = 28  # of traffic that are read
+HOUR_US = 3_600_000_000
+DAY_US = 24 * HOUR_US
+DAYS = 28  # of traffic that are looked at
+A_DAY = 1_000  # predictions of each day that are opened, and as many that have a label
 LEAST_ROWS, MOST_ROWS = 500, 20_000  # rows that are "now": at least one day of them, and at most so many
 SERVED = ("champion", "canary", "pinned")  # routes whose answers went out
 LEAK = "may be known only afterwards"  # what a note of a report says of a column
@@ -52,52 +58,79 @@ class Traffic:
 
     Attributes:
         past: rows that the release learned from.
+        rows: a sample of the predictions, in the order of time; `labelled` one of those that have a label.
         report: its report, as JSON has it.
+        asked: rows by the hour since 1970; `came` are labels.
+        damaged: what of the log could not be read.
     """
 
-    release: str
     model: Model
     past: Columns
     rows: tuple[_Row, ...]
+    labelled: tuple[_Row, ...]
     held_out: Predictions | None
     report: Mapping[str, Any]
-    came_us: Sequence[int] = field(default_factory=tuple)
+    asked: Mapping[int, int]
+    came: Mapping[int, int]
+    damaged: tuple[str, ...]
 
     @property
     def dates(self) -> list[str]:
         return [each.name for each in self.model.reader.contract.fields if each.kind == "date"]
 
 
-def traffic_now(keeper: Keeper, release: str, *, again: Again) -> Traffic | None:
-    """Read what a release was asked in the last days that it was asked in; None where there is no traffic of it."""
-    admitted, model = again.ready(keeper.folder_of(release).name)
+def traffic_now(keeper: Keeper, release: str, *, now: datetime, again: Again) -> Traffic | None:
+    """Read what a release was asked in the last weeks; None where no endpoint ever wrote."""
     folder = traffic_of(keeper)
+    if not (folder / keeper.project).is_dir():
+        return None
+    admitted, model = again.ready(keeper.folder_of(release).name)
+    until_us = round(now.timestamp() * 1e6)
     damaged: list[str] = []
-    try:
-        said = list(labels(folder, endpoint=keeper.project, faults=damaged))
-    except Misuse:
-        return None
-    mine = [
-        one
-        for one in receipts(folder, endpoint=keeper.project, faults=damaged)
-        if one.release == model.about.digest and one.route in SERVED
-    ]
-    if not mine:
-        return None
-    mine.sort(key=lambda one: one.time_us)
-    since_us = mine[-1].time_us - DAYS * DAY_US
-    reader = _Reader(again, model, LabelJoin(said))
-    rows = tuple(row for one in mine if one.time_us >= since_us and (row := reader.read(one)) is not None)
+    said = list(labels(folder, endpoint=keeper.project, faults=damaged))
+    join, asked = LabelJoin(said), Counter[int]()
+    some, known = _Sample(), _Sample()
+    kept = receipts(
+        folder, endpoint=keeper.project, since_us=until_us - DAYS * DAY_US, until_us=until_us, faults=damaged
+    )
+    for one in kept:
+        if one.release == model.about.digest and one.route in SERVED:
+            asked[one.time_us // HOUR_US] += one.rows
+            some.add(one)
+            if join.may_know(one):
+                known.add(one)
+    reader = _Reader(again, model, join)
     held = read_held_out(keeper.home, model.about.digest, model.plan.classes)
     return Traffic(
-        release=model.about.digest,
         model=model,
         past=typed_columns(model, pl.read_parquet(io.BytesIO(admitted.files[REFERENCE]))),
-        rows=rows,
+        rows=tuple(row for one in some.kept() if (row := reader.read(one)) is not None),
+        labelled=tuple(row for one in known.kept() if (row := reader.read(one)) is not None and row.truths),
         held_out=None if held is None else held.predictions,
         report=json.loads(admitted.files["report.json"]),
-        came_us=[each.received_us for each in said],
+        asked=asked,
+        came=Counter(each.received_us // HOUR_US for each in said),
+        damaged=tuple(fault for fault in dict.fromkeys(damaged) if "has no seal" not in fault),
     )
+
+
+class _Sample:
+    """Keeps some predictions of each day by chance; those with equal bodies are kept together, or left together."""
+
+    def __init__(self) -> None:
+        self._days: dict[int, list[tuple[int, str, Receipt]]] = {}
+
+    def add(self, receipt: Receipt) -> None:
+        day = self._days.setdefault(receipt.time_us // DAY_US, [])
+        number = int.from_bytes(sha256(receipt.body).digest()[:8], "big")
+        item = (-number, receipt.id, receipt)  # the ids differ, so receipts are never compared
+        if len(day) < A_DAY:
+            heappush(day, item)
+        elif item > day[0]:
+            heappushpop(day, item)
+
+    def kept(self) -> list[Receipt]:
+        return sorted((one for day in self._days.values() for _, _, one in day), key=lambda one: (one.time_us, one.id))
 
 
 class _Reader:
@@ -172,22 +205,14 @@ def _columns(model: Model, rows: Sequence[_Row]) -> Columns:
 
 def label_complaints(traffic: Traffic) -> list[Complaint]:
     """Say what is wrong with the labels of late, or with what the rows mean."""
-    found: list[Complaint] = []
     labelled = _labelled(traffic)
-    if labelled is not None and (one := complaint(labelled)) is not None:
-        found.append(one)
-    asked_us = np.repeat([row.time_us for row in traffic.rows], [row.typed.rows for row in traffic.rows])
-    if len(asked_us):
-        until_us = int(asked_us.max())
-        came_us = np.array([each for each in traffic.came_us if int(asked_us.min()) <= each <= until_us])
-        if (one := late(asked_us, came_us, until_us=until_us)) is not None:
-            found.append(one)
-    return found
+    found = [None if labelled is None else complaint(labelled), late(traffic.asked, traffic.came)]
+    return [one for one in found if one is not None]
 
 
-def _labelled(traffic: Traffic) -> Any:
+def _labelled(traffic: Traffic) -> Heard | None:
     """Lay the labelled rows under each other, in the order in which their labels came."""
-    placed = [(came_us, row, place) for row in traffic.rows for place, (_, _, came_us) in row.truths.items()]
+    placed = [(came_us, row, place) for row in traffic.labelled for place, (_, _, came_us) in row.truths.items()]
     placed.sort(key=lambda one: (one[0], one[1].time_us, one[2]))
     if not placed:
         return None
@@ -263,9 +288,9 @@ def _notes(report: Mapping[str, Any]) -> Iterator[str]:
     yield from (str(note) for note in report.get("notes") or ())
 
 
-def readable(keeper: Keeper, release: str, again: Again) -> Traffic | None:
+def readable(keeper: Keeper, release: str, *, now: datetime, again: Again) -> Traffic | None:
     """Give the traffic of a release, or None where the release or its traffic cannot be read: others tell of that."""
     try:
-        return traffic_now(keeper, release, again=again)
+        return traffic_now(keeper, release, now=now, again=again)
     except (HoldtrueError, OSError):
         return None
