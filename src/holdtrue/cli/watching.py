@@ -17,6 +17,7 @@ from holdtrue.cli.person import keeper, now
 from holdtrue.cli.show import console, interval, number, print_json, progress, state, table
 from holdtrue.core.errors import Misuse
 from holdtrue.monitoring.alarms import Alarm
+from holdtrue.monitoring.estimate import ASSUMES, Estimated
 from holdtrue.monitoring.harm import Harm, harm_told
 from holdtrue.monitoring.quality import Held
 from holdtrue.pipeline.alarming import Told
@@ -29,13 +30,15 @@ def look(folder: Path, *, release: str, windows: int, follow: bool, dry_run: boo
     from holdtrue.pipeline.alarming import note
     from holdtrue.pipeline.workspace import open_workspace
 
-    settings = open_workspace(folder, environ=os.environ).project.watch
+    project = open_workspace(folder, environ=os.environ).project
+    settings, dated = project.watch, project.data.time
     here = keeper(folder)
     stopped = _stopping() if follow else threading.Event()
     said_us = -1  # the beginning of the last window that was told of
     while True:
         with progress(quiet=as_json) as tell:
-            seen = watch(here, settings, release=release, windows=windows, now_us=time.time_ns() // 1000, tell=tell)
+            now_us = time.time_ns() // 1000
+            seen = watch(here, settings, release=release, windows=windows, now_us=now_us, tell=tell, time=dated)
         fresh = [window for window in seen.windows if window.start_us > said_us]
         told = None if dry_run else note(here, seen, settings, now=now())
         if as_json:
@@ -151,6 +154,8 @@ def _show(seen: Watched, windows: list[Window], *, is_first: bool) -> None:
         out.print(
             table("", ("", "promise", "value", "limits", "rows"), [_line(each) for each in seen.quality.promises])
         )
+    if seen.estimates:
+        _show_estimates(seen.estimates)
     if (found := seen.quality.feedback).steered:
         decisions = " or ".join(map(repr, found.unlabelled))
         part = f"{found.exploration:.1%} of the labelled rows"
@@ -170,6 +175,29 @@ def _show_harms(harms: Sequence[Harm]) -> None:
     bad = {harm.column for harm in harms if harm.worse is None or harm.is_harmful}
     if harmless := [name for name in dict.fromkeys(harm.column for harm in harms) if name not in bad]:
         out.print(f"  no harm, as far as these rows tell: {', '.join(harmless)}")
+
+
+def _show_estimates(estimates: Sequence[Estimated]) -> None:
+    """Say what is estimated of each promise, a line each; a reason that all share is said once."""
+    out = console()
+    out.print(f"\nUntil labels come, estimated from the held-out rows; {ASSUMES}:")
+    if aside := estimates[0].aside:
+        out.print(f"  (columns that run with time are left aside: {', '.join(aside)})")
+    for reason in dict.fromkeys(each.why for each in estimates if each.state == "off"):
+        named = [each.pledge.text for each in estimates if each.why == reason]
+        out.print(f"  off for {'; '.join(named)}: {reason}")
+    rows = [_estimate_line(each) for each in estimates if each.state != "off"]
+    if rows:
+        out.print(table("", ("", "promise", "estimate", "limits", "by the labels that came"), rows))
+
+
+def _estimate_line(each: Estimated) -> tuple[str | Text, ...]:
+    assert each.estimate is not None
+    limits = interval(asdict(each.estimate))
+    heard = ""
+    if each.realised is not None:
+        heard = f"{number(each.realised)}, {number(each.foreseen)} foreseen, {number(each.labelled)} rows"
+    return state(each.state), each.pledge.text, number(each.estimate.value), limits, heard
 
 
 def _labels(quality: Quality) -> str:

@@ -259,8 +259,8 @@ class _Found:
 
     names: tuple[str, ...]
     now: Float64[np.ndarray, "draws metrics"]
-    heard: Float64[np.ndarray, "draws metrics_and_level"]
-    realised: Float64[np.ndarray, " metrics_and_level"]
+    heard: Float64[np.ndarray, "heard_draws metrics_and_level"]
+    realised: Float64[np.ndarray, " metrics_and_level_or_none"]
     labelled: int
 
 
@@ -280,7 +280,8 @@ def _drawn(pledges: Sequence[Pledge], draw: Draw, heard: Predictions) -> _Found:
             again.append([*taken(other), _level(other)])
     names = (*(metric.title for metric in metrics), "the level" if heard.classes else "the mean error")
     realised = [*taken(heard), _level(heard)] if again else []
-    return _Found(names, np.array(now), np.array(again), np.array(realised), heard.rows if again else 0)
+    heard_of = np.array(again, dtype=np.float64).reshape(-1, len(names))
+    return _Found(names, np.array(now), heard_of, np.array(realised), heard.rows if again else 0)
 
 
 def _level(rows: Predictions) -> float:
