@@ -182,7 +182,9 @@ def trust(key: Path, folder: Path, *, as_json: bool) -> int:
 
 
 def gc(folder: Path, *, delete: bool, keep_days: int, as_json: bool) -> int:
-    plan = keeper(folder).collect(keep_days=keep_days, delete=delete, now=now())
+    from holdtrue.pipeline.retention import collect
+
+    plan = collect(keeper(folder), folder, os.environ, keep_days=keep_days, delete=delete, now=now())
     size = sum(item.size_bytes for item in plan)
     if as_json:
         items = [{"kind": item.kind, "path": item.path, "bytes": item.size_bytes} for item in plan]

@@ -36,6 +36,8 @@ def replay(
         f" {number(done.equal)} the same to the bit, {number(done.different)} different"
         + (f", {number(done.forgotten)} of persons who were forgotten." if done.forgotten else ".")
     )
+    if done.dropped:
+        out.print(f"Up to {number(done.dropped)} more of that time were dropped by retention, as the ledger says.")
     for each in done.differences:
         out.print(f"  {each.prediction}: {each.what}\n    because {each.cause}")
     for each in done.damaged:

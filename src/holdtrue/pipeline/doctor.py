@@ -9,6 +9,7 @@ from pathlib import Path
 
 from holdtrue.core.errors import HoldtrueError
 from holdtrue.pipeline.keeping import Keeper, keeper_of
+from holdtrue.pipeline.retention import check_dropped
 from holdtrue.release.signing import PRIVATE, signing_key
 from holdtrue.spec.load import FILE
 
@@ -45,6 +46,7 @@ def examine(folder: Path, environ: Mapping[str, str], *, python: str) -> list[Ch
         _tried("signing key", lambda: _key(keeper.home.keys)),
         _tried("catalog", lambda: _catalog(keeper)),
         _tried("ledger", lambda: f"{keeper.verify().count} entries hold together"),
+        _tried("traffic", lambda: _traffic(keeper)),
         _tried("releases", lambda: _releases(keeper)),
     ]
 
@@ -75,6 +77,12 @@ def _catalog(keeper: Keeper) -> str:
     page, named = keeper.releases(limit=1)
     held = ", ".join(alias.name for alias in named) if page.rows else "no release yet"
     return f"{keeper.database().place}: {held or 'releases, none with an alias'}"
+
+
+def _traffic(keeper: Keeper) -> str:
+    """What is not there any more must have been dropped, and the ledger must say so."""
+    gone = check_dropped(keeper)
+    return f"{gone:,} parts were dropped by retention, all of them in the ledger" if gone else "nothing was dropped"
 
 
 def _releases(keeper: Keeper) -> str:

@@ -9,11 +9,12 @@ from typing import Literal, TypeAlias, final
 import msgspec
 
 from holdtrue.core.errors import HoldtrueError, Misuse, Refused
-from holdtrue.data.traffic.read import batch_of, find, receipts
+from holdtrue.data.traffic.read import batch_of, receipts
 from holdtrue.data.traffic.receipt import Receipt, read_id
 from holdtrue.data.traffic.subjects import Forgotten, Subjects
 from holdtrue.pipeline.keeping import Keeper
 from holdtrue.pipeline.progress import Tell
+from holdtrue.pipeline.retention import dropped_between, find_receipt
 from holdtrue.release.quarantine import Admitted, admit
 from holdtrue.release.signing import trusted_keys
 from holdtrue.serving.ask import Problem
@@ -51,6 +52,7 @@ class Replayed:
         different: how many are not equal; `differences` tells of the first ones.
         forgotten: those whose person was forgotten: what they said can never be read again.
         damaged: what of the log could not be read.
+        dropped: predictions of that time that retention dropped, at most; they are not among `predictions`.
     """
 
     predictions: int
@@ -60,6 +62,7 @@ class Replayed:
     forgotten: int
     differences: tuple[Difference, ...]
     damaged: tuple[str, ...]
+    dropped: int = 0
 
     @property
     def same(self) -> bool:
@@ -85,7 +88,7 @@ def replay(
         kept = receipts(traffic, endpoint=keeper.project, since_us=since_us, until_us=until_us, faults=damaged)
         batches = (list(group) for _, group in groupby(kept, key=lambda one: (read_id(one.id)[1], one.batch)))
     else:
-        one = find(traffic, prediction, endpoint=keeper.project)
+        one = find_receipt(keeper, prediction)
         batches = iter([list(batch_of(traffic, one, endpoint=keeper.project))])
     again = again or Again(keeper)
     predictions = rows = equal = forgotten = 0
@@ -109,6 +112,7 @@ def replay(
         forgotten=forgotten,
         differences=tuple(differences),
         damaged=tuple(damaged),
+        dropped=0 if prediction else dropped_between(keeper, since_us=since_us, until_us=until_us),
     )
 
 

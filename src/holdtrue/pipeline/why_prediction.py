@@ -12,12 +12,13 @@ from jaxtyping import Float64
 from holdtrue.core.errors import Refused
 from holdtrue.data.breach import shown
 from holdtrue.data.dates import iso_of_seconds
-from holdtrue.data.traffic.read import batch_of, find
+from holdtrue.data.traffic.read import batch_of
 from holdtrue.data.traffic.receipt import Receipt
 from holdtrue.features.runtime import session
 from holdtrue.features.session import run
 from holdtrue.pipeline.keeping import Keeper
 from holdtrue.pipeline.replay import TAMPERED, Again, Difference, Verdict, host_then, traffic_of
+from holdtrue.pipeline.retention import find_receipt
 from holdtrue.pipeline.why import Cause, Explanation
 from holdtrue.release.held import MODEL, REFERENCE
 from holdtrue.release.quarantine import Admitted
@@ -99,7 +100,7 @@ def explain_prediction(keeper: Keeper, prediction: str, *, again: Again | None =
     again = again or Again(keeper)
     traffic = traffic_of(keeper)
     try:
-        receipt = find(traffic, prediction, endpoint=keeper.project)
+        receipt = find_receipt(keeper, prediction)
     except Refused as error:
         return Explanation(run=prediction, headline=f"Prediction {prediction}.", causes=(_damaged(error),))
     admitted, model = again.ready(receipt.release)

@@ -23,7 +23,7 @@ from holdtrue.registry.ledger import Deed, append
 from holdtrue.registry.moment import microseconds, moment
 from holdtrue.registry.schema import ALIASES, RELEASES, RUNS
 
-Kind = Literal["object", "snapshot", "release", "candidate", "run", "held-out", "scratch"]
+Kind = Literal["object", "snapshot", "release", "candidate", "run", "held-out", "scratch", "traffic"]
 DIGEST_TEXT = re.compile(rb"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
 # Files that may name other things by their digest. A digest found by chance only keeps something longer.
 TELLING = {".json", ".jsonl", ".yaml", ".md"}

@@ -37,6 +37,10 @@ class Serve(Section):
     """How releases change while they answer."""
 
     canary: Canary = Canary()
+    retention: Days | None = Field(
+        default=None,
+        description="How long receipts and labels are kept; gc --delete drops older ones. For ever when left out.",
+    )
 
 
 class Cost(Section):

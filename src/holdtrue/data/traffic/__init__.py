@@ -8,6 +8,7 @@ The path through this package:
     journal.py    the writer in an event loop; recover.py seals what a killed one left
     layout.py     which files belong to an endpoint
     part.py       a segment as Parquet; compact.py turns sealed segments into parts
+    retention.py  old parts go, and leave what proves them; labels of a forgotten person go out of parts
     read.py       receipts, labels and gaps of a folder; resolve.py says which label counts
     subjects.py   a key for each person, so that one can be forgotten
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from holdtrue.core.errors import Busy, HoldtrueError, Misuse
 from holdtrue.core.files import new_file, sweep, sync
 from holdtrue.data.traffic.layout import Place, endpoints, places
-from holdtrue.data.traffic.part import commit_part, part_bytes, read_manifest, verify_part, write_part
+from holdtrue.data.traffic.part import clear_away, commit_part, part_bytes, read_manifest, verify_part, write_part
 from holdtrue.data.traffic.segment import read_segment
 
 _WRITABLE = stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH
@@ -42,8 +42,9 @@ def compact(folder: Path, *, endpoint: str | None = None) -> Compaction:
     faults: list[str] = []
     records = before = after = 0
     for home in endpoints(folder, endpoint):
-        with _alone(home):
+        with alone_with(home):
             sweep(home)
+            _clear_revised(home)
             for place in places(home):
                 try:
                     made = _compact(place)
@@ -56,12 +57,22 @@ def compact(folder: Path, *, endpoint: str | None = None) -> Compaction:
     return Compaction(parts=tuple(parts), records=records, segment_bytes=before, part_bytes=after, faults=tuple(faults))
 
 
+def _clear_revised(home: Path) -> None:
+    """Clear away what was left of parts that were written anew, or were about to be."""
+    revised = {path.name.partition(".")[0] for path in home.glob("*.r*.parquet")}
+    for place in places(home) if revised else ():
+        if place.manifest.stem in revised and place.manifest.exists():
+            clear_away(place, read_manifest(place))
+
+
 def _compact(place: Place) -> tuple[int, int, int] | None:
     """Compact one segment; gives its records, and the bytes before and after, when it was not done already."""
     if not place.segment.exists():
         return None
     if place.manifest.exists():
-        part_bytes(place, read_manifest(place))
+        manifest = read_manifest(place)
+        if not manifest.dropped_us:
+            part_bytes(place, manifest)
         _remove(place)
         return None
     # One that is still writable may not yet be on the disk: its writer or the next recovery changes that.
@@ -87,7 +98,7 @@ def _remove(place: Place) -> None:
 
 
 @contextmanager
-def _alone(home: Path) -> Generator[None]:
+def alone_with(home: Path) -> Generator[None]:
     """Hold the lock of one endpoint; the system lets go of it when the process ends, however it ends."""
     handle = os.open(home / "compact.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:

@@ -20,6 +20,8 @@ from holdtrue.data.traffic.segment import Header
 from holdtrue.data.traffic.syncing import Callback, Syncer
 
 ROTATE_BYTES = 64 * 2**20
+# What is still written to cannot be dropped when it is old, nor can a person's labels be taken out of it.
+ROTATE_US = 7 * 86_400_000_000
 SYNC_S = 0.05
 # A full segment waits to be closed until little is left to hash, so that the event loop does not stand still for it.
 _HASHED_AT_ONCE_BYTES = 2**20
@@ -158,11 +160,14 @@ class Journal:
         if self._closed:
             raise OSError("the journal is closed")
         live = self._live
-        if live is not None and live.size >= self._rotate_bytes:
+        if live is not None and (live.size >= self._rotate_bytes or self._is_old(live)):
             behind = live.unhashed > _HASHED_AT_ONCE_BYTES and live.size < 2 * self._rotate_bytes
             if not behind:
                 self._retire(live)
         return self._live or self._begin()
+
+    def _is_old(self, live: Live) -> bool:
+        return live.count > 0 and self._now() - live.header.created_us >= ROTATE_US
 
     def _begin(self) -> Live:
         if time.monotonic() < self._retry_at:

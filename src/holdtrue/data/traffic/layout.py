@@ -29,6 +29,10 @@ class Place:
     def part(self) -> Path:
         return self._path("parquet")
 
+    def part_at(self, revision: int) -> Path:
+        """Name the part that was written anew so often."""
+        return self._path(f"r{revision}.parquet" if revision else "parquet")
+
     @property
     def manifest(self) -> Path:
         return self._path("json")

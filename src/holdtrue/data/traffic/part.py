@@ -14,7 +14,7 @@ import msgspec
 
 from holdtrue.core.digest import sha256_bytes, sha256_file
 from holdtrue.core.errors import HoldtrueError, Refused
-from holdtrue.core.files import write_whole
+from holdtrue.core.files import sync, write_whole
 from holdtrue.data.traffic.layout import Place
 from holdtrue.data.traffic.receipt import Receipt, pack, read_receipt
 from holdtrue.data.traffic.record import RECEIPT, Record, unframe
@@ -37,6 +37,9 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         previous: the digest of the segment before.
         records: of all kinds; `receipts` are some of them.
         own: SHA-256 of all other fields, so that a changed bit is found here too.
+        revision: how often the part was written anew; its file is named by it.
+        erased: records that were taken out of it, for persons who were forgotten.
+        dropped_us: when all of it was dropped because it was old; what the other fields say of it is what is left.
     """
 
     form: int
@@ -56,13 +59,25 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     part_sha256: str
     part_bytes: int
     own: str = ""
+    revision: int = 0
+    erased: int = 0
+    dropped_us: int = 0
+
+
+# Manifests are read by whoever knew no such fields, unless there is something to say in them.
+_SELDOM = ("revision", "erased", "dropped_us")
 
 
 def manifest_bytes(manifest: Manifest) -> bytes:
     """Write a manifest as JSON that vouches for itself."""
     bare = msgspec.structs.replace(manifest, own="")
-    whole = msgspec.structs.replace(bare, own=sha256_bytes(msgspec.json.encode(bare)))
-    return msgspec.json.encode(whole) + b"\n"
+    whole = msgspec.structs.replace(bare, own=sha256_bytes(_plain(bare)))
+    return _plain(whole) + b"\n"
+
+
+def _plain(manifest: Manifest) -> bytes:
+    fields = msgspec.to_builtins(manifest)
+    return msgspec.json.encode({name: value for name, value in fields.items() if value or name not in _SELDOM})
 
 
 def read_manifest(place: Place) -> Manifest:
@@ -82,23 +97,12 @@ def read_manifest(place: Place) -> Manifest:
 
 def write_part(segment: Segment, stream: BinaryIO) -> tuple[Manifest, list[Record]]:
     """Write the records of a sealed segment as Parquet; gives the manifest, yet without the part's digest, and them."""
-    import pyarrow.parquet as pq
-
     records = list(segment)
     end = segment.finish()
     if end.state != "sealed":
         raise HoldtrueError(f"The segment {segment.path} is not sealed.", do="Stop its writer, or wait.")
-    receipts = [(read_receipt(record.payload), at) for at, record in enumerate(records) if record.kind == RECEIPT]
-    receipts.sort(key=lambda pair: (pair[0].id, pair[1]))
-    others = [(record, at) for at, record in enumerate(records) if record.kind != RECEIPT]
-    with pq.ParquetWriter(
-        stream, _schema(), compression="zstd", use_dictionary=_FEW_VALUES, write_page_checksum=True
-    ) as writer:
-        for start in range(0, len(receipts), _GROUP_ROWS):
-            writer.write_table(_receipt_table(receipts[start : start + _GROUP_ROWS]), row_group_size=_GROUP_ROWS)
-        if others:
-            writer.write_table(_other_table(others))
-    header, times = segment.header, [receipt.time_us for receipt, _ in receipts]
+    times = write_records(records, stream)
+    header = segment.header
     manifest = Manifest(
         form=FORM,
         endpoint=header.endpoint,
@@ -109,15 +113,32 @@ def write_part(segment: Segment, stream: BinaryIO) -> tuple[Manifest, list[Recor
         segment_digest=end.digest,
         segment_bytes=end.whole_bytes,
         records=len(records),
-        receipts=len(receipts),
-        first_id=receipts[0][0].id if receipts else "",
-        last_id=receipts[-1][0].id if receipts else "",
-        first_us=min(times, default=0),
-        last_us=max(times, default=0),
+        receipts=len(times),
+        first_id=min((id for id, _ in times), default=""),
+        last_id=max((id for id, _ in times), default=""),
+        first_us=min((time_us for _, time_us in times), default=0),
+        last_us=max((time_us for _, time_us in times), default=0),
         part_sha256="",
         part_bytes=0,
     )
     return manifest, records
+
+
+def write_records(records: Sequence[Record], stream: BinaryIO) -> list[tuple[str, int]]:
+    """Write records as Parquet; gives the id and the time of each receipt among them."""
+    import pyarrow.parquet as pq
+
+    receipts = [(read_receipt(record.payload), at) for at, record in enumerate(records) if record.kind == RECEIPT]
+    receipts.sort(key=lambda pair: (pair[0].id, pair[1]))
+    others = [(record, at) for at, record in enumerate(records) if record.kind != RECEIPT]
+    with pq.ParquetWriter(
+        stream, _schema(), compression="zstd", use_dictionary=_FEW_VALUES, write_page_checksum=True
+    ) as writer:
+        for start in range(0, len(receipts), _GROUP_ROWS):
+            writer.write_table(_receipt_table(receipts[start : start + _GROUP_ROWS]), row_group_size=_GROUP_ROWS)
+        if others:
+            writer.write_table(_other_table(others))
+    return [(receipt.id, receipt.time_us) for receipt, _ in receipts]
 
 
 def verify_part(path: Path, records: Sequence[Record]) -> None:
@@ -133,20 +154,35 @@ def verify_part(path: Path, records: Sequence[Record]) -> None:
 
 def commit_part(place: Place, manifest: Manifest) -> Manifest:
     """Write the manifest of a part that has its name: from here on it stands for the segment."""
-    size = place.part.stat().st_size
-    whole = msgspec.structs.replace(manifest, part_sha256=sha256_file(place.part), part_bytes=size)
+    path = place.part_at(manifest.revision)
+    whole = msgspec.structs.replace(manifest, part_sha256=sha256_file(path), part_bytes=path.stat().st_size)
     write_whole(place.manifest, manifest_bytes(whole), mode=0o600)
     return whole
 
 
+def clear_away(place: Place, manifest: Manifest) -> None:
+    """Delete files of a part that its manifest does not speak of any more."""
+    kept = None if manifest.dropped_us else place.part_at(manifest.revision)
+    name = place.manifest.stem
+    for path in (place.part, *place.folder.glob(f"{name}.r*.parquet")):
+        if path != kept:
+            path.unlink(missing_ok=True)
+    sync(place.folder)
+
+
 def part_bytes(place: Place, manifest: Manifest) -> bytes:
     """Read a part whole; raises `Refused` when a bit of it changed."""
+    path = place.part_at(manifest.revision)
     try:
-        data = place.part.read_bytes()
+        data = path.read_bytes()
     except FileNotFoundError:
-        raise Refused(f"The part {place.part} is missing.", do=_RESTORE) from None
+        now = read_manifest(place)  # it may have been written anew, or dropped, since the caller read it
+        if now.revision > manifest.revision and not now.dropped_us:
+            return part_bytes(place, now)
+        gone = "was dropped while it was read" if now.dropped_us else "is missing"
+        raise Refused(f"The part {path} {gone}.", do="Read again." if now.dropped_us else _RESTORE) from None
     if hashlib.sha256(data).hexdigest() != manifest.part_sha256:
-        raise Refused(f"The part {place.part} has changed since it was written.", do=_RESTORE)
+        raise Refused(f"The part {path} has changed since it was written.", do=_RESTORE)
     return data
 
 
@@ -186,7 +222,13 @@ def _may_hold(column: Any, value: Any) -> bool:
     return about is None or not about.has_min_max or about.min <= value <= about.max
 
 
-def _all_records(path: Path) -> Iterator[tuple[int, tuple[int, bytes]]]:
+def records_in(data: bytes) -> list[Record]:
+    """Give every record of a part in the order in which they were written."""
+    found = sorted(_all_records(data))
+    return [Record(kind, payload, at) for at, (kind, payload) in found]
+
+
+def _all_records(path: Path | bytes) -> Iterator[tuple[int, tuple[int, bytes]]]:
     file = _opened(path)
     for batch in file.iter_batches(batch_size=512):
         names = batch.schema.names

@@ -6,6 +6,7 @@ Each function goes through one segment of a stream at a time. Damage is raised a
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
 from heapq import heappop, heappush
 from itertools import groupby
 from pathlib import Path
@@ -21,6 +22,27 @@ from holdtrue.data.traffic.segment import Segment, damaged, read_header, read_se
 
 # The id is the first field of a receipt: it stands behind a few bytes that say how long the receipt and it are.
 _ID_WITHIN = 40
+
+
+class Dropped(Misuse):
+    """A prediction is not there because what was recorded with it was old; `manifest` says what that was."""
+
+    def __init__(self, id: str, manifest: Manifest) -> None:
+        self.manifest = manifest
+        super().__init__(
+            f"The prediction {id} was dropped by retention on {day_of(manifest.dropped_us)}, with all"
+            f" {manifest.receipts:,} predictions of its segment, the last of {day_of(manifest.last_us)}.",
+            do="Look for it in a backup, if there is one that may keep it.",
+        )
+
+
+def day_of(time_us: int) -> str:
+    """Write a day as people do.
+
+    >>> day_of(1_790_000_000_000_000)
+    '2026-09-21'
+    """
+    return datetime.fromtimestamp(time_us / 1e6, tz=UTC).strftime("%Y-%m-%d")
 
 
 class _Link(NamedTuple):
@@ -167,7 +189,7 @@ def _walk(
                 end = source.finish()
                 link = _Link(place.number, end.digest, end.state == "sealed")
             else:
-                for taken in reading.of_part(place, source):
+                for taken in () if source.dropped_us else reading.of_part(place, source):
                     yield place.number, taken
                 link = _Link(place.number, source.segment_digest, True)
         except Refused as refused:
@@ -213,6 +235,10 @@ def _located(folder: Path, id: str, endpoint: str | None) -> tuple[Place, Receip
     for place in near:
         if (found := _find_in(place, id)) is not None:
             return place, found
+    for place in near:
+        manifest = read_manifest(place) if place.manifest.exists() else None
+        if manifest is not None and manifest.dropped_us and manifest.first_id <= id <= manifest.last_id:
+            raise Dropped(id, manifest)
     # A damaged id cannot be found; so nobody may say that it is not there before all is known to be whole.
     faults: list[str] = []
     for numbers in streams:
@@ -249,7 +275,7 @@ def _created_us(place: Place) -> int:
 def _find_in(place: Place, id: str) -> Receipt | None:
     source = _open(place)
     if isinstance(source, Manifest):
-        if not source.first_id <= id <= source.last_id:
+        if source.dropped_us or not source.first_id <= id <= source.last_id:
             return None
         return next(receipts_in(part_bytes(place, source), id=id), None)
     data, needle, at = source.take(), id.encode(), source.start
