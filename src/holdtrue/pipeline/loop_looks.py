@@ -166,7 +166,7 @@ class Looker:
         return Looked(
             at_us=_end(seen),
             release=seen.release,
-            promises=_promises(seen),
+            promises=promises_seen(seen),
             drifts=tuple(_drifts(seen)),
             new_rows=memory.rows,
             new_labels=memory.labels,
@@ -180,7 +180,7 @@ class Looker:
         """Say how the promises of a challenger stand by its own labels, or by an estimate."""
         seen = self._seen(release, over, now_us, since_us=since_us)
         if seen is not None and (seen.quality.labelled or seen.estimates):
-            yield Looked(at_us=_end(seen), release=release, promises=_promises(seen))
+            yield Looked(at_us=_end(seen), release=release, promises=promises_seen(seen))
 
     def _canary(
         self, state: State, memory: Memory, tried: str, now_us: int, policy: Policy
@@ -232,7 +232,7 @@ def _counted(memory: Memory, seen: Watched, state: State) -> Memory:
     )
 
 
-def _promises(seen: Watched) -> tuple[PromiseSeen, ...]:
+def promises_seen(seen: Watched) -> tuple[PromiseSeen, ...]:
     """Say how promises stand; where labels do not decide, an estimate may say at risk, and no more than that."""
     by_labels = [PromiseSeen(promise=each.pledge.text, state=each.state) for each in seen.quality.promises]
     decided = {one.promise for one in by_labels if one.state in ("kept", "broken")}
