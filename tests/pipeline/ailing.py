@@ -49,6 +49,7 @@ from tests.serving.endpoint import Served, serving, until
 
 FAULTS = Path(__file__).parents[2] / "benchmarks" / "why" / "faults.json"
 LISTED: Sequence[Mapping[str, str]] = json.loads(FAULTS.read_text())
+HARDER: Sequence[Mapping[str, str]] = json.loads(FAULTS.with_name("harder.json").read_text())
 WAIT_S = 60.0
 
 
@@ -485,6 +486,67 @@ SEEDED: Mapping[str, Fault] = {
     "no room for receipts": full_disk,
     "a token expired": expired,
     "callers break the contract": breached,
+}
+
+
+# Harder ones: weaker, or for some of the rows alone.
+
+
+def feet_of_one(ward: Ward) -> Asked:
+    bent = column("distance_m", lambda value, _: round(value / 0.3048, 1))
+    return Asked(folder=ward.fresh().live(bent=bent, callers=("shop", "depot")).write().folder)
+
+
+def sometimes(share: float, name: str, change: Callable[[Any], object]) -> Fault:
+    """Bend a column of some rows."""
+
+    def fault(ward: Ward) -> Asked:
+        bent = column(name, lambda value, chance: change(value) if chance.random() < share else value)
+        return Asked(folder=ward.fresh().live(bent=bent).write().folder)
+
+    return fault
+
+
+def frozen_yesterday(ward: Ward) -> Asked:
+    bent = column("sensor_c", lambda _, __: 3.97)
+    return Asked(folder=ward.fresh().live(bent=bent, since=DAYS - 1).write().folder)
+
+
+def an_hour_off(ward: Ward) -> Asked:
+    def later(value: str, chance: random.Random) -> str:
+        return f"{datetime.fromisoformat(value) + timedelta(hours=1):%Y-%m-%dT%H:%M:%SZ}"
+
+    return Asked(folder=ward.fresh().live(bent=column("pickup", later)).write().folder)
+
+
+def half_swapped(ward: Ward) -> Asked:
+    def bent(row: Row, chance: random.Random, day: int) -> Row:
+        turned = {"weight_kg": row["volume_l"], "volume_l": row["weight_kg"]}
+        return {**row, **(turned if chance.random() < 0.5 else {})}
+
+    return Asked(folder=ward.fresh().live(bent=bent).write().folder)
+
+
+def turned(share: float, where: Callable[[Row, str], bool]) -> Fault:
+    """Turn some labels round."""
+
+    def said(row: Row, chance: random.Random, day: int, source: str) -> str:
+        return other(row["late"]) if where(row, source) and chance.random() < share else str(row["late"])
+
+    return lambda ward: Asked(folder=ward.fresh().live(said=said).write().folder)
+
+
+WEAKER: Mapping[str, Fault] = {
+    "one of two callers sends feet": feet_of_one,
+    "one row in twenty has a new category": sometimes(0.05, "carrier", lambda _: "violet"),
+    "a third of a column is missing": sometimes(1 / 3, "sensor_c", lambda _: ""),
+    "a pipeline froze yesterday": frozen_yesterday,
+    "the time zone is an hour off": an_hour_off,
+    "one request in ten comes twice": lambda ward: Asked(folder=ward.fresh().live(twice=0.1).write().folder),
+    "half of the rows have two columns swapped": half_swapped,
+    "labels take a week longer": lambda ward: Asked(folder=ward.fresh().live(later_h=168).write().folder),
+    "a sixth of the labels of one source are turned round": turned(1 / 6, lambda _, source: source == "scanner"),
+    "half of a segment changes its meaning": turned(0.5, lambda row, _: row["region"] == "islands"),
 }
 
 

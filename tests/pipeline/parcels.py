@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +69,9 @@ Bend = Callable[[Row, random.Random, int], Row]
 Say = Callable[[Row, random.Random, int, str], str]
 
 
+@cache
 def last_midnight() -> datetime:
+    """Give the end of the last day that is over; the same until the process ends, though it works past midnight."""
     return datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 
 
@@ -165,11 +168,17 @@ class Parcels:
         labelled_until: int = DAYS,
         days: int = DAYS,
         sent: int = 1,
+        twice: float = 0.0,
+        callers: Sequence[str] = ("",),
+        later_h: float = 0.0,
         **kind: Any,
     ) -> "Parcels":
         """Let two weeks pass. From a day on `bent` and `said` happen, and each request is sent `sent` times.
 
         Args:
+            twice: the share of the requests that are sent twice.
+            callers: who ask, in turns; `bent` happens to what the first of them asks.
+            later_h: by so many hours labels come later.
             since: that day, counted from 0.
             labelled_until: the day after which no label comes any more.
             kind: of the parcels from that day on, such as how many go far.
@@ -184,24 +193,34 @@ class Parcels:
             rows = parcels(1, until=start + timedelta(days=1), seed=seed, a_day=A_DAY, **(kind if wrong else {}))
             for at in range(0, A_DAY, IN_A_REQUEST):
                 part = rows[at : at + IN_A_REQUEST]
-                given = [bent(dict(row), chance, day) if bent and wrong else row for row in part]
-                for _ in range(sent if wrong else 1):
+                caller = callers[at // IN_A_REQUEST % len(callers)]
+                is_bent = bent is not None and wrong and caller == callers[0]
+                given = [bent(dict(row), chance, day) if bent and is_bent else row for row in part]
+                for _ in range((sent + (chance.random() < twice)) if wrong else 1):
                     moment = datetime.fromisoformat(str(part[-1]["ordered_at"]))
                     recorder.now_us = max(round(moment.timestamp() * 1e6), recorder.now_us % DAY_US + _us(start))
                     (receipt,) = recorder.answer([_request(given, names)])
-                    self._labels(receipt, part, chance, said if wrong else None, day, labelled_until)
-        self.receipts = recorder.receipts
+                    self.receipts.append(msgspec.structs.replace(receipt, caller=caller))
+                    later_us = round(later_h * HOUR_US) if wrong else 0
+                    self._labels(receipt, part, chance, said if wrong else None, day, labelled_until, later_us)
         return self
 
     def _labels(
-        self, receipt: Receipt, rows: Sequence[Row], chance: random.Random, said: Say | None, day: int, until: int
+        self,
+        receipt: Receipt,
+        rows: Sequence[Row],
+        chance: random.Random,
+        said: Say | None,
+        day: int,
+        until: int,
+        later_us: int,
     ) -> None:
         for place, row in enumerate(rows):
             source = chance.choice(["desk", "scanner"])
             delay_us = round(min(chance.lognormvariate(1.8, 0.7), 40.0) * HOUR_US)
             truth = str(row["late"])
             value = said(row, chance, day, source) if said else truth
-            came_us = receipt.time_us + delay_us
+            came_us = receipt.time_us + delay_us + later_us
             if chance.random() < 0.9 and came_us < min(_us(self.begins + timedelta(days=until)), _us(last_midnight())):
                 self.labels.append(
                     Label(

@@ -16,7 +16,7 @@ from holdtrue.pipeline.keeping import Keeper
 from holdtrue.pipeline.why_now import explain_about
 from holdtrue.registry.aliases import promote
 from tests.cli.driver import holdtrue, project
-from tests.pipeline.ailing import LISTED, SEEDED, Asked, Ward, ask, well
+from tests.pipeline.ailing import HARDER, LISTED, SEEDED, WEAKER, Asked, Ward, ask, feet_of_one, well
 from tests.pipeline.recorded import NOW_US, Recorder, row
 
 NOW = datetime.fromtimestamp(NOW_US / 1e6 + 60, tz=UTC)
@@ -45,6 +45,7 @@ def asked_in(ward: Ward) -> Generator[Ward]:
 def test_each_fault_of_the_list_can_be_seeded() -> None:
     assert [one["fault"] for one in LISTED] == list(SEEDED)
     assert len(LISTED) == 30
+    assert [one["fault"] for one in HARDER] == list(WEAKER)
 
 
 @pytest.mark.slow
@@ -56,6 +57,14 @@ def test_the_true_cause_is_named_first(name: str, asked_in: Ward) -> None:
     assert (found["kind"], found["where"]) == (wanted["kind"], wanted["where"])
     assert found["do"]
     assert found["evidence"]
+
+
+@pytest.mark.slow
+def test_what_befalls_the_rows_of_one_caller_is_told_of_that_caller(asked_in: Ward) -> None:
+    found = ask(feet_of_one(asked_in))
+    assert found is not None
+    assert (found["kind"], found["where"]) == ("unit changed", "distance_m")
+    assert found["evidence"].startswith("of shop, 5")
 
 
 @pytest.mark.slow

@@ -4,7 +4,7 @@ import io
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from hashlib import sha256
 from heapq import heappush, heappushpop
@@ -39,6 +39,7 @@ DAYS = 28  # of traffic that are looked at
 A_DAY = 1_000  # predictions of each day that are opened, and as many that have a label
 LEAST_ROWS, MOST_ROWS = 500, 20_000  # rows that are "now": at least one day of them, and at most so many
 SERVED = ("champion", "canary", "pinned")  # routes whose answers went out
+POPULATION = "population changed"
 LEAK = "may be known only afterwards"  # what a note of a report says of a column
 
 
@@ -47,6 +48,7 @@ class _Row:
     """A prediction, opened; `truths` are its labels by row: value, source, and when each came."""
 
     time_us: int
+    caller: str
     typed: Typed
     outputs: Mapping[str, Any]
     truths: Mapping[int, tuple[float, str, int]]
@@ -153,7 +155,7 @@ class _Reader:
             if truth is not None:
                 truths[row] = (truth, label.source or label.caller, label.received_us)
         outputs = recorded_outputs(plain, self._interface) if truths else {}
-        return _Row(time_us=receipt.time_us, typed=typed, outputs=outputs, truths=truths)
+        return _Row(time_us=receipt.time_us, caller=receipt.caller, typed=typed, outputs=outputs, truths=truths)
 
     def _truth(self, value: Any) -> float | None:
         if not self._code:
@@ -174,8 +176,24 @@ def typed_columns(model: Model, past: pl.DataFrame) -> "dict[str, np.ndarray | S
 
 
 def column_changes(traffic: Traffic) -> list[Change]:
-    """Say what happened to the columns of the rows of now."""
-    return changes(traffic.past, _columns(traffic.model, _now(traffic.rows)), dates=traffic.dates)
+    """Say what happened to the columns of the rows of now, and to whose rows, where it befell those of one caller."""
+    rows = _now(traffic.rows)
+    found = changes(traffic.past, _columns(traffic.model, rows), dates=traffic.dates)
+    whole = {one.where for one in found if one.kind == POPULATION}
+    callers = sorted({row.caller for row in rows})
+    if not whole or len(callers) < 2:
+        return found
+    apart: dict[str, list[Change]] = {}
+    for caller in callers:
+        mine = [row for row in rows if row.caller == caller]
+        for one in changes(traffic.past, _columns(traffic.model, mine), dates=traffic.dates):
+            # What befell the column of all is asked about; that callers differ from each other is no news.
+            if one.kind != POPULATION and set(one.where.split(", ")) & whole:
+                told = f"of {caller or 'callers without a token'}, {len(mine) / len(rows):.0%} of the requests: "
+                apart.setdefault(caller, []).append(replace(one, evidence=told + one.evidence))
+    named = [one for each in apart.values() for one in each]
+    explained = {name for one in named for name in one.where.split(", ")}
+    return [*named, *(one for one in found if one.where not in explained)]
 
 
 def _now(rows: Sequence[_Row]) -> list[_Row]:
@@ -250,8 +268,8 @@ def causes_of_traffic(traffic: Traffic) -> list[Cause]:
     changed comes after both.
     """
     found = column_changes(traffic)
-    data = [_of_change(one, traffic) for one in found if one.kind != "population changed"]
-    calm = [_of_change(one, traffic) for one in found if one.kind == "population changed"]
+    data = [_of_change(one, traffic) for one in found if one.kind != POPULATION]
+    calm = [_of_change(one, traffic) for one in found if one.kind == POPULATION]
     said = [
         Cause(
             what=f"{one.kind.capitalize()}: {one.where}.",
