@@ -8,11 +8,14 @@ import pytest
 
 from holdtrue.core.errors import Misuse, Refused
 from holdtrue.data.snapshot import load, scan, snapshot
+from holdtrue.data.traffic.journal import Journal
+from holdtrue.data.traffic.label import Label, Scalar, pack_label
+from holdtrue.data.traffic.read import labels
 from holdtrue.data.traffic.subjects import Forgotten
 from holdtrue.pipeline.forgetting import forget
 from holdtrue.pipeline.keeping import Keeper, keeper_of
 from tests.cli.driver import Row, holdtrue, project, rows
-from tests.pipeline.recorded import NOW, Recorder, row, store
+from tests.pipeline.recorded import NOW, PROJECT, Recorder, Request, row, store
 
 
 def table(count: int) -> list[Row]:
@@ -96,6 +99,59 @@ def test_predictions_are_counted_by_release_and_can_never_be_read(recorder: Reco
     assert "ann" not in json.dumps(dict(entry.detail))
     assert entry.detail["predictions"] == done.predictions
     recorder.keeper.verify()
+
+
+def told(recorder: Recorder, *labels: Label, stream: int = 77, close: bool = True) -> Journal:
+    folder = recorder.keeper.home.path / "traffic"
+    journal = Journal(folder, endpoint=PROJECT, stream=stream, now=lambda: recorder.now_us)
+    journal.add_all([pack_label(label) for label in labels])
+    journal.write()
+    if close:
+        journal.close()
+    return journal
+
+
+def keyed(value: int, **key: Scalar) -> Label:
+    return Label(value=value, time_us=0, received_us=5, key=key)
+
+
+def values(keeper: Keeper) -> list[object]:
+    return [label.value for label in labels(keeper.home.path / "traffic")]
+
+
+def test_labels_whose_key_names_the_person_go_and_the_certificate_says_so(recorder: Recorder) -> None:
+    recorder.answer([row(30.0)])
+    recorder.write()
+    told(recorder, keyed(1, guest=7), keyed(2, guest="7", day="mon"), keyed(3, guest=8), keyed(4, booking=7))
+    done = forget(recorder.keeper, "7", column="guest", now=NOW)
+    assert (done.labels, done.labels_left) == (2, 0)
+    assert values(recorder.keeper) == [3, 4]
+    entry = recorder.keeper.ledger().rows[0]
+    assert (entry.action, entry.detail["labels"]) == ("person forgotten", 2)
+    parts = list((recorder.keeper.home.path / "traffic").rglob("*.parquet"))
+    assert not [one for path in parts for one in pl.read_parquet(path)["payload"].drop_nulls() if b"mon" in one]
+    assert forget(recorder.keeper, "7", column="guest", now=NOW).anything is False
+
+
+def test_labels_by_the_column_that_requests_name_the_person_by_go_without_saying_which(recorder: Recorder) -> None:
+    body = json.dumps({"age": 30, "city": "Oslo", "guest": 7, "booking": 12}).encode()
+    recorder.answer([Request(wire="rows", body=body, person="7")])
+    recorder.write()
+    told(recorder, keyed(1, guest="7"), keyed(2, booking=7), keyed(3, guest=8))
+    done = forget(recorder.keeper, "7", now=NOW)
+    assert (done.key, done.labels) == (True, 1)
+    assert values(recorder.keeper) == [2, 3]  # booking 7 is of somebody
+
+
+def test_labels_in_a_file_that_is_still_written_to_are_told_and_go_the_next_time(recorder: Recorder) -> None:
+    kept(recorder.keeper, pl.DataFrame({"guest": [9]}))
+    journal = told(recorder, keyed(1, guest=7), close=False)
+    done = forget(recorder.keeper, "7", column="guest", now=NOW)
+    assert (done.anything, done.labels, done.labels_left) == (True, 0, 1)
+    journal.close()
+    again = forget(recorder.keeper, "7", column="guest", now=NOW)
+    assert (again.labels, again.labels_left) == (1, 0)
+    assert values(recorder.keeper) == []
 
 
 @pytest.mark.slow

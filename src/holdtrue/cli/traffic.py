@@ -99,6 +99,13 @@ def forget(person: str, folder: Path, *, column: str, as_json: bool) -> int:
     if done.key:
         count = sum(done.predictions.values())
         out.print(f"{number(count)} predictions can be counted, and never read.")
+    if done.labels:
+        out.print(f"{number(done.labels)} labels by that name are gone from the log.")
+    if done.labels_left:
+        out.print(
+            f"{number(done.labels_left)} labels lie in files that the endpoint still writes to: start it anew, or send"
+            " it SIGHUP, and run this again."
+        )
     for cut in done.cuts:
         made = f"{cut.replaced_by[:12]} took its place" if cut.replaced_by else "nothing is left of it"
         out.print(f"{number(cut.rows)} rows are gone from snapshot {cut.snapshot[:12]}; {made}.")

@@ -1,4 +1,4 @@
-"""A person is forgotten: the key to the receipts goes, and the rows of snapshots, in every one that is kept."""
+"""A person is forgotten: the key to the receipts goes, the labels that name them, and the rows of every snapshot."""
 
 import json
 from collections import Counter
@@ -15,6 +15,7 @@ from holdtrue.core.files import write_whole
 from holdtrue.data.snapshot import Snapshot, index, load, scan, snapshot
 from holdtrue.data.traffic.read import receipts
 from holdtrue.data.traffic.subjects import Subjects
+from holdtrue.pipeline.forgotten_labels import erase_labels, is_in_labels
 from holdtrue.pipeline.held_out import INPUT
 from holdtrue.pipeline.keeping import Keeper
 from holdtrue.pipeline.workspace import Home, alone
@@ -42,6 +43,8 @@ class Erased:
         cuts: the snapshots that rows were taken out of.
         releases: that learned from such a snapshot. They go on answering, and cannot be made again from it.
         held_out: rows of the person among those that had judged a release.
+        labels: whose business key named the person, and that were taken out of the log.
+        labels_left: those in segments that are still written to; they go when it is asked for again.
     """
 
     key: bool
@@ -49,18 +52,21 @@ class Erased:
     cuts: tuple[Cut, ...]
     releases: tuple[str, ...]
     held_out: int
+    labels: int = 0
+    labels_left: int = 0
 
     @property
     def anything(self) -> bool:
-        return self.key or bool(self.cuts) or self.held_out > 0
+        return self.key or bool(self.cuts) or self.held_out + self.labels + self.labels_left > 0
 
     def to_json(self) -> dict[str, Any]:
         return {"forgotten": self.anything, **asdict(self)}
 
 
 def forget(keeper: Keeper, person: str, *, column: str = "", now: datetime) -> Erased:
-    """Forget a person, named as requests name them; `column` is where snapshots name them.
+    """Forget a person, named as requests name them; `column` is where snapshots, and the keys of labels, name them.
 
+    Without it, labels are those whose key names the person by a column that requests of the person have.
     The ledger keeps what was done, and not of whom: it is there for good. Raises `Misuse` where nobody could be known.
     """
     keys = keeper.home.keys
@@ -74,9 +80,10 @@ def forget(keeper: Keeper, person: str, *, column: str = "", now: datetime) -> E
             do="Seal them: holdtrue serve --subject COLUMN. For the rows of snapshots, name their column: --column",
         )
     with alone(keeper.home):
-        cuts = tuple(_cut(keeper.home, column, named)) if column else ()
+        cuts = tuple(_cut(keeper.home, column, named, or_else=is_in_labels(keeper, column))) if column else ()
         held_out = _cut_held_out(keeper.home, column, named) if column else 0
         predictions = _predictions(keeper, alias(keys, named)) if sealed else {}
+        labels = erase_labels(keeper, named, column=column, subject=alias(keys, named) if sealed else "")
         # The key goes last: whoever is interrupted before can still see what there was.
         key = sealed and Subjects(keys / FILE).forget(alias(keys, named), now_us=int(now.timestamp() * 1e6))
         erased = Erased(
@@ -85,6 +92,8 @@ def forget(keeper: Keeper, person: str, *, column: str = "", now: datetime) -> E
             cuts=cuts,
             releases=tuple(_learned_from(keeper.home, {cut.snapshot for cut in cuts})),
             held_out=held_out,
+            labels=labels.erased,
+            labels_left=labels.left,
         )
         if erased.anything:
             deed = Deed(action="person forgotten", project=keeper.project, subject="", detail=erased.to_json())
@@ -103,10 +112,13 @@ def _predictions(keeper: Keeper, subject: str) -> dict[str, int]:
     return dict(sorted(found.items()))
 
 
-def _cut(home: Home, column: str, person: str) -> Iterator[Cut]:
-    """Write each snapshot that names the person anew without the rows, and delete what held them."""
+def _cut(home: Home, column: str, person: str, *, or_else: bool) -> Iterator[Cut]:
+    """Write each snapshot that names the person anew without the rows, and delete what held them.
+
+    Raises `Misuse` where no snapshot has the column, and nothing else does (`or_else`).
+    """
     kept = [load(path.stem, store=home.store) for path in sorted((home.path / "snapshots").glob("*.json"))]
-    if not any(column in (each.name for each in one.columns) for one in kept):
+    if not or_else and not any(column in (each.name for each in one.columns) for one in kept):
         raise Misuse(f"No snapshot has a column {column!r}.", do="Name the column as the source does.")
     for one in kept:
         if column not in (each.name for each in one.columns):

@@ -56,10 +56,11 @@ def key_target(key: Mapping[str, Scalar]) -> str:
     >>> key_target({"order": 7.0, "paid": True, "shop": " Ulm "})
     '{"order":"7","paid":"true","shop":"Ulm"}'
     """
-    return canonical_json({name: _spelt(value) for name, value in key.items()}).decode()
+    return canonical_json({name: spelt(value) for name, value in key.items()}).decode()
 
 
-def _spelt(value: Scalar) -> str | None:
+def spelt(value: Scalar) -> str | None:
+    """Write a part of a key so that the same ones are the same text; None for what is missing."""
     if value is None or isinstance(value, str):
         return value and value.strip()
     whole = isinstance(value, float) and value.is_integer()
