@@ -88,7 +88,7 @@ def alarms(folder: Path, *, silence: str, length: str, reason: str, as_json: boo
         out.print(f"  {alarm.id}, since {_day(alarm.opened_us)}{_silence(alarm, now())}")
         for line in alarm.seen.why:
             out.print(f"  {line}")
-    out.print("\nWhat to do: docs/howto/alarms.md. To be told no more of one for a while: holdtrue alarms --silence ID")
+    out.print("\nThe likeliest cause: holdtrue why ID. To be told no more of one for a while: holdtrue alarms --silence ID")
     return 0
 
 
