@@ -305,6 +305,25 @@ def test_the_loop_is_seen_and_spoken_to_by_its_verb(there: Lived) -> None:
         assert done.code == 2, words
 
 
+@pytest.mark.slow
+def test_a_loop_whose_words_cannot_be_kept_goes_on(there: Lived) -> None:
+    assert holdtrue("loop", "run", "--once", folder=there.folder).code == 0
+    assert holdtrue("loop", "train", "--reason", "x", "--force", folder=there.folder).code == 0
+    words = [sys.executable, "-m", "holdtrue.cli", "loop", "run", "--json", "--folder", str(there.folder)]
+    with Path("/dev/full").open("w") as full:
+        process = subprocess.Popen(words, stdout=full, stderr=subprocess.DEVNULL)
+    try:
+        until_s = time.monotonic() + 240
+        while state(there).phase in ("watching", "training") and time.monotonic() < until_s:
+            assert process.poll() is None
+            time.sleep(0.2)
+        assert state(there).phase not in ("watching", "training")
+        assert process.poll() is None
+    finally:
+        process.terminate()
+        process.wait()
+
+
 def test_a_policy_is_what_the_project_file_says() -> None:
     project = Project.model_validate(
         {

@@ -95,9 +95,7 @@ def _work(folder: Path, *, as_json: bool, goes_on: Callable[[], bool], once: boo
         try:
             while goes_on():
                 news, wrong = _turn(worker)
-                _print_news(news, as_json=as_json)
-                if wrong and wrong != told_wrong:
-                    print(f"WRONG: {wrong}", file=sys.stderr, flush=True)
+                _tell(news, wrong if wrong != told_wrong else "", as_json=as_json)
                 told_wrong = wrong
                 if once and not news:
                     return 1 if wrong else 0
@@ -118,6 +116,18 @@ def _turn(worker: "Loop") -> tuple[tuple[str, ...], str]:
         if os.environ.get("HOLDTRUE_DEBUG"):
             raise
         return (), f"the loop could not take its turn ({type(error).__name__}: {error}); it tries again"
+
+
+def _tell(news: Sequence[str], wrong: str, *, as_json: bool) -> None:
+    """Say what was done; where the disk that keeps such words is full, serving goes on without them."""
+    try:
+        _print_news(news, as_json=as_json)
+        if wrong:
+            print(f"WRONG: {wrong}", file=sys.stderr, flush=True)
+    except BrokenPipeError:  # nobody listens any more
+        raise
+    except OSError:
+        return
 
 
 def _print_news(news: Sequence[str], *, as_json: bool) -> None:
