@@ -3,21 +3,27 @@
 import json
 import shutil
 import sqlite3
-from collections.abc import Generator
+from collections.abc import Callable, Generator
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import pytest
 
 from holdtrue.core.errors import Misuse
+from holdtrue.data.traffic.journal import Journal
+from holdtrue.data.traffic.label import Label, pack_label
 from holdtrue.monitoring.alarms import Alarm, Book, Seen
 from holdtrue.pipeline.keeping import Keeper
+from holdtrue.pipeline.recorded import recorded_outputs
 from holdtrue.pipeline.why_now import explain_about
 from holdtrue.registry.aliases import promote
+from holdtrue.release.interface import read_interface
 from tests.cli.driver import holdtrue, project
 from tests.pipeline.ailing import HARDER, LISTED, SEEDED, WEAKER, Asked, Ward, ask, feet_of_one, well
-from tests.pipeline.recorded import NOW_US, Recorder, row
+from tests.pipeline.recorded import NOW_US, PROJECT, Recorder, row
 
 NOW = datetime.fromtimestamp(NOW_US / 1e6 + 60, tz=UTC)
 # One of each sort: rows, a label, an alarm, a training, a bit, the loop.
@@ -133,6 +139,42 @@ def test_an_alarm_is_asked_about_by_the_beginning_of_its_id(recorder: Recorder) 
     assert "the column age has changed" in found.headline
     assert found.cause is not None
     assert found.cause["kind"] == "population changed"
+
+
+def labelled(recorder: Recorder, value: Callable[[float, str, int], float | str]) -> Keeper:
+    """Ask as before, and say of each answer what `value` makes of it, its source and its place."""
+    keeper = named(recorder)
+    recorder.now_us -= 4 * 86_400_000_000
+    interface = read_interface(recorder.model.plan.interface)
+    said: list[Label] = []
+    for place in range(200):
+        recorder.now_us += 1_000_000_000
+        (one,) = recorder.answer([row(30.0 + place % 40)])
+        source = "desk" if place % 2 else "robot"
+        truth = value(float(np.asarray(recorded_outputs(one, interface)["value"])[0, 0]), source, place)
+        came_us = recorder.now_us + 3_600_000_000
+        said.append(Label(value=truth, time_us=came_us, received_us=came_us, prediction=one.id, source=source))
+    recorder.write()
+    with closing(Journal(keeper.home.path / "traffic", endpoint=PROJECT, stream=77, now=lambda: NOW_US)) as journal:
+        for one in said:
+            journal.add(pack_label(one))
+        journal.write()
+    return keeper
+
+
+def test_a_source_whose_numbers_are_off_is_named(recorder: Recorder) -> None:
+    keeper = labelled(recorder, lambda value, source, at: value + (3 + at % 3 if source == "robot" else at % 3 / 10))
+    found = explain_about(keeper, None, now=NOW, again=recorder.again())
+    assert found.cause is not None
+    assert (found.cause["kind"], found.cause["where"]) == ("labels wrong", "robot")
+
+
+def test_a_source_that_says_what_is_no_truth_is_named(recorder: Recorder) -> None:
+    keeper = labelled(recorder, lambda value, source, _: "fine" if source == "robot" else value)
+    found = explain_about(keeper, None, now=NOW, again=recorder.again())
+    assert found.cause is not None
+    assert (found.cause["kind"], found.cause["where"]) == ("labels wrong", "robot")
+    assert "100 of 100" in found.cause["evidence"]
 
 
 def test_traffic_of_long_ago_says_nothing_of_now(recorder: Recorder) -> None:

@@ -26,6 +26,7 @@ ALL = "all rows"
 INVERTED = 0.75  # of the labels, the share that says the opposite
 LENGTHS = (250, 500, 1_000, 2_000, 4_000)  # of the labels, the newest ones
 PARTS = 4  # of a column of numbers
+LEAST_ODD, LEAST_ODD_SHARE = 10, 0.05  # of the labels of a source, that say nothing that can be true
 LATE = 0.5  # of the labels that came for as many rows before
 HOURS = 24  # of a day
 DAYS = (1, 2, 4, 7)
@@ -223,6 +224,21 @@ def _between(name: str, low: float, high: float) -> str:
     return f"{name} is {low:.6g} and more" if math.isinf(high) else f"{name} is {low:.6g} to {high:.6g}"
 
 
+def odd(sense: Mapping[str, int], nonsense: Mapping[str, int]) -> list[Complaint]:
+    """Name the sources whose labels are none of the classes, or no number, the one with most of them first.
+
+    >>> [one.where for one in odd({"desk": 90}, {"desk": 2, "robot": 40})]
+    ['robot']
+    """
+    found: list[Complaint] = []
+    for source, count in sorted(nonsense.items(), key=lambda item: -item[1]):
+        total = count + sense.get(source, 0)
+        if count >= LEAST_ODD and count >= LEAST_ODD_SHARE * total:
+            told = f"{count:,} of {total:,} labels of {source or 'no source'} are none of the classes, or no number"
+            found.append(Complaint(kind="labels wrong", where=source, evidence=told, strength=math.inf))
+    return found
+
+
 def late(asked: Mapping[int, int], came: Mapping[int, int]) -> Complaint | None:
     """Find out whether labels come no more as they did: those of the last days held against the rows asked in them.
 
@@ -237,10 +253,8 @@ def late(asked: Mapping[int, int], came: Mapping[int, int]) -> Complaint | None:
     strongest: Complaint | None = None
     for days in DAYS:
         since = last + 1 - days * HOURS
-        rows, labels = (sum(count for hour, count in each.items() if since <= hour <= last) for each in (asked, came))
-        had, had_labels = (
-            sum(count for hour, count in each.items() if first <= hour < since) for each in (asked, came)
-        )
+        rows, labels = _within(asked, since, last + 1), _within(came, since, last + 1)
+        had, had_labels = _within(asked, first, since), _within(came, first, since)
         if min(rows, had, had_labels) < LEAST_LABELS or labels / rows >= LATE * had_labels / had:
             continue
         strength = float(log_evidence(np.array([[had_labels, had]]), np.array([[labels, rows]]))[0])

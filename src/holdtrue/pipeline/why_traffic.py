@@ -19,7 +19,7 @@ from holdtrue.data.traffic.receipt import Receipt
 from holdtrue.data.traffic.subjects import Forgotten
 from holdtrue.evaluation.predictions import Predictions
 from holdtrue.monitoring.causes import Change, changes
-from holdtrue.monitoring.label_causes import Complaint, Heard, complaint, heard, late
+from holdtrue.monitoring.label_causes import Complaint, Heard, complaint, heard, late, odd
 from holdtrue.monitoring.ruler import Columns
 from holdtrue.pipeline.held_out import read_held_out
 from holdtrue.pipeline.keeping import Keeper
@@ -45,13 +45,14 @@ LEAK = "may be known only afterwards"  # what a note of a report says of a colum
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Row:
-    """A prediction, opened; `truths` are its labels by row: value, source, and when each came."""
+    """A prediction, opened; `truths` are its labels by row: value, source, and when each came; `odd` say no truth."""
 
     time_us: int
     caller: str
     typed: Typed
     outputs: Mapping[str, Any]
     truths: Mapping[int, tuple[float, str, int]]
+    odd: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -107,7 +108,9 @@ def traffic_now(keeper: Keeper, release: str, *, now: datetime, again: Again) ->
         model=model,
         past=typed_columns(model, pl.read_parquet(io.BytesIO(admitted.files[REFERENCE]))),
         rows=tuple(row for one in some.kept() if (row := reader.read(one)) is not None),
-        labelled=tuple(row for one in known.kept() if (row := reader.read(one)) is not None and row.truths),
+        labelled=tuple(
+            row for one in known.kept() if (row := reader.read(one)) is not None and (row.truths or row.odd)
+        ),
         held_out=None if held is None else held.predictions,
         report=json.loads(admitted.files["report.json"]),
         asked=asked,
@@ -150,12 +153,17 @@ class _Reader:
         except (Forgotten, Refused, Misuse):
             return None
         truths: dict[int, tuple[float, str, int]] = {}
+        none: list[str] = []
         for row, label in self._known.labels_of(plain, self._model.about).items():
             truth = self._truth(label.value)
             if truth is not None:
                 truths[row] = (truth, label.source or label.caller, label.received_us)
+            elif label.value is not None:
+                none.append(label.source or label.caller)
         outputs = recorded_outputs(plain, self._interface) if truths else {}
-        return _Row(time_us=receipt.time_us, caller=receipt.caller, typed=typed, outputs=outputs, truths=truths)
+        return _Row(
+            time_us=receipt.time_us, caller=receipt.caller, typed=typed, outputs=outputs, truths=truths, odd=tuple(none)
+        )
 
     def _truth(self, value: Any) -> float | None:
         if not self._code:
@@ -224,8 +232,10 @@ def _columns(model: Model, rows: Sequence[_Row]) -> Columns:
 def label_complaints(traffic: Traffic) -> list[Complaint]:
     """Say what is wrong with the labels of late, or with what the rows mean."""
     labelled = _labelled(traffic)
+    sense = Counter(source for row in traffic.labelled for _, source, _ in row.truths.values())
+    nonsense = Counter(source for row in traffic.labelled for source in row.odd)
     found = [None if labelled is None else complaint(labelled), late(traffic.asked, traffic.came)]
-    return [one for one in found if one is not None]
+    return [*odd(sense, nonsense), *(one for one in found if one is not None)]
 
 
 def _labelled(traffic: Traffic) -> Heard | None:
