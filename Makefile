@@ -32,7 +32,7 @@ tools:
 
 # The fast tier: every test that takes under a second or so.
 test: install tools
-	$(TESTS) --dist loadfile -m "not slow"
+	$(TESTS) --dist loadfile -m "not slow" || .ci/once-more
 
 # What has pins of its own, or is large, lives in environments inside ours: public clients, Helm, Ray, Schemathesis.
 clients: install
@@ -40,7 +40,7 @@ clients: install
 
 # Those that read public data sets are among them when HOLDTRUE_TEST_DATA names their folder.
 all-tests: install tools clients
-	$(TESTS)
+	$(TESTS) || .ci/once-more
 
 lint: install
 	$(BIN)/ruff check .

@@ -170,6 +170,7 @@ def test_the_deeds_are_those_of_the_ledger(keeper: Keeper) -> None:
     decided(keeper, "roll back", 5)
     moved(keeper, first, 5, actor="loop")
     decided(keeper, "end the canary", 6)
+    decided(keeper, "give up the canary", 7)
     found = deeds(keeper)
     assert [((deed.at_us - START_US) // DAY_US, deed.sort) for deed in found] == [
         (1, "alarm"),
@@ -178,6 +179,7 @@ def test_the_deeds_are_those_of_the_ledger(keeper: Keeper) -> None:
         (4, "promotion"),
         (5, "rollback"),
         (6, "rollback"),
+        (7, "given up"),
     ]
     assert [deed.release for deed in found if deed.sort in ("promotion", "rollback")][:2] == [second, first]
 

@@ -100,6 +100,30 @@ def test_a_date_divides(tmp_path: Path) -> None:
     assert (sizes(past), sizes(live)) == ([2, 1, 3, 4], [5])
 
 
+def test_an_end_leaves_out_what_is_later(tmp_path: Path) -> None:
+    rows = read(tmp_path, labels_after="1h")
+    past, live, _ = divide(rows, "2021-01-03", "2021-01-04")
+    assert (sizes(past), sizes(live)) == ([2, 1], [3, 4])
+
+
+@pytest.mark.parametrize(
+    ("end", "told"),
+    [
+        ("2021-01-03", "cannot end at 2021-01-03: it starts at 2021-01-03"),
+        ("-5%", "Write it so: --end 60%"),
+        ("late", "The end 'late' is no date in ISO form"),
+    ],
+)
+def test_an_end_that_leaves_nothing_is_told(tmp_path: Path, end: str, told: str) -> None:
+    with pytest.raises(Misuse, match=told):
+        divide(read(tmp_path, labels_after="1h"), "2021-01-03", end)
+
+
+def test_an_end_soon_after_the_start_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(Misuse, match="no row lies after it and before 2021-01-03T00:00:02"):
+        divide(read(tmp_path, labels_after="1h"), "2021-01-03T00:00:01", "2021-01-03T00:00:02")
+
+
 def test_what_was_not_known_at_the_start_teaches_nobody(tmp_path: Path) -> None:
     past, live, _ = divide(read(tmp_path, labels_after="done"), "2021-01-04")
     assert sizes(past) == [2]  # 1 is known on the 5th, 3 on the 9th, 4 never

@@ -43,6 +43,19 @@ def test_folds_give_one_score_each_and_only_when_asked() -> None:
 
 
 @pytest.mark.slow
+def test_where_a_fit_stopped_is_known_from_the_trial_or_from_a_fit_of_its_own() -> None:
+    settings = {"trees": 300, "rows_per_leaf": 5}
+    tried, new = (on_validation(examples(200, 0), examples(100, 1), TERMS, mean_square) for _ in range(2))
+    list(tried("lightgbm", settings))
+    assert len(tried.stopped_at) == 1
+    stopped = tried.trees("lightgbm", settings)
+    assert stopped == new.trees("lightgbm", settings)
+    assert stopped is not None
+    assert 0 < stopped < 300
+    assert tried.trees("ridge", {}) is None
+
+
+@pytest.mark.slow
 def test_a_search_over_real_fits_repeats_to_the_bit_and_beats_the_mean() -> None:
     objective = on_validation(examples(80, 0), examples(40, 1), TERMS, mean_square)
     plan = Plan(

@@ -164,6 +164,9 @@ def simulate(
     start: Annotated[
         str, typer.Option(metavar="TIME|SHARE", help="Train on the rows before: 2017-01-01, 60%.")
     ] = "60%",
+    end: Annotated[
+        str, typer.Option(metavar="TIME|SHARE", help="Live through the rows before.", show_default="the last row")
+    ] = "",
     labels_after: Annotated[
         str, typer.Option(metavar="LENGTH|COLUMN", help="How late truths are known, or the column that says when.")
     ] = "1d",
@@ -196,8 +199,8 @@ def simulate(
     from holdtrue.cli.simulating import SimulateOptions, simulate
 
     options = SimulateOptions(
-        start=start, labels_after=labels_after, by_order=by_order, step=step, faults=fault or (), policy=policy,
-        metric=metric, rows_per_request=rows_per_request, seed=seed, keep=keep, out=out,
+        start=start, end=end, labels_after=labels_after, by_order=by_order, step=step, faults=fault or (),
+        policy=policy, metric=metric, rows_per_request=rows_per_request, seed=seed, keep=keep, out=out,
     )  # fmt: skip
     return simulate(folder, options, profile=profile, as_json=as_json)
 

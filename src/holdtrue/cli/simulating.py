@@ -8,6 +8,7 @@ from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import groupby
 from pathlib import Path
 from time import perf_counter
 from types import FrameType
@@ -19,8 +20,10 @@ from holdtrue.core.errors import Misuse
 
 if TYPE_CHECKING:
     from holdtrue.pipeline.simulation import Simulated, Unreleased
+    from holdtrue.pipeline.simulation.deeds import Deed
 
-MOST_DEEDS = 40
+MOST_TOLD = 40
+MOST_ALARMS = 3  # that are named, of one moment
 ENDED = 143  # what a shell expects of a program ended by SIGTERM
 
 
@@ -29,6 +32,7 @@ class SimulateOptions:
     """What was given, by the names on the command line."""
 
     start: str
+    end: str
     labels_after: str
     by_order: str
     step: str
@@ -50,6 +54,7 @@ def simulate(folder: Path, given: SimulateOptions, *, profile: str | None, as_js
     workspace = open_workspace(folder, environ=os.environ, profile=profile)
     settings = Settings(
         start=given.start,
+        end=given.end,
         labels_after=given.labels_after,
         by_order=given.by_order,
         step=given.step,
@@ -106,6 +111,7 @@ def _json(found: "Simulated", out: Path) -> dict[str, Any]:
         "retrains": found.count("retrain"),
         "promotions": found.count("promotion"),
         "rollbacks": found.count("rollback"),
+        "given_up": found.count("given up"),
         "lost": found.lost,
         "picture": str(out.absolute()),
         "difference": _finite(made.value),
@@ -145,11 +151,25 @@ def _show(found: "Simulated", out: Path) -> None:
     ]
     words.print(table(f"{found.title} since {_day(made.since_us)}", ("", "value", "limits"), rows, right=(1,)))
     words.print(f"{number(made.rows)} rows, {made.how}.\n")
-    told = [(_moment(deed.at_us), deed.what, deed.why) for deed in found.deeds[:MOST_DEEDS]]
-    words.print(table("What the loop did", ("when", "what", "why"), told) if told else "The loop did nothing.")
-    if len(found.deeds) > MOST_DEEDS:
-        words.print(f"… and {len(found.deeds) - MOST_DEEDS} more; they are in the picture.")
+    told = _told(found.deeds)
+    words.print(table("What the loop did", ("when", "what", "why"), told[:MOST_TOLD]) if told else "It did nothing.")
+    if len(told) > MOST_TOLD:
+        words.print(f"… and {len(told) - MOST_TOLD} more; they are in the picture.")
     words.print(f"\nPicture: {out}")
+
+
+def _told(deeds: Sequence["Deed"]) -> list[tuple[str, str, str]]:
+    """Tell what was done, the alarms of one moment together: each is in the picture, with its evidence."""
+    told: list[tuple[str, str, str]] = []
+    for at_us, together in groupby(deeds, key=lambda deed: deed.at_us):
+        here = list(together)
+        alarms = [deed.what for deed in here if deed.sort == "alarm"]
+        if alarms:
+            more = f" and {len(alarms) - MOST_ALARMS} more" if len(alarms) > MOST_ALARMS else ""
+            what = "1 alarm" if len(alarms) == 1 else f"{len(alarms)} alarms"
+            told.append((_moment(at_us), what, "; ".join(alarms[:MOST_ALARMS]) + more))
+        told += [(_moment(at_us), deed.what, deed.why) for deed in here if deed.sort != "alarm"]
+    return told
 
 
 def _sums(found: "Simulated") -> str:
@@ -161,6 +181,7 @@ def _sums(found: "Simulated") -> str:
         (found.count("retrain"), "retrains"),
         (found.count("promotion"), "promotions"),
         (found.count("rollback"), "rollbacks"),
+        (found.count("given up"), "challengers given up undecided"),
     )
     told = ", ".join(_counted(count, name) for count, name in counted if count or name in ("labels", "retrains"))
     lost = f"{number(found.lost)} that were acknowledged are LOST" if found.lost else "nothing acknowledged is lost"
@@ -199,6 +220,7 @@ def _page(found: "Simulated") -> str:
         (number(found.count("retrain")), "retrains"),
         (number(found.count("promotion")), "promotions"),
         (number(found.count("rollback")), "rollbacks"),
+        (number(found.count("given up")), "given up undecided"),
         (number(found.lost), "acknowledged, and lost"),
     ]
     return page(

@@ -143,7 +143,7 @@ def pause_over(turn: Turn) -> Turn:
         return turn
     why = f"nobody said anything for {span(most_us)}: {pause.why}"
     if in_traffic(turn):
-        return withdraw(turn, why)
+        return withdraw(turn, why, harmless=True)
     return turn.drop(why) if pause.back == "comparing" else turn
 
 
@@ -161,8 +161,11 @@ def _harm(turn: Turn, release: str, why: str) -> Turn:
     return turn if turn.state.phase == "rolling back" else withdraw(turn, why)
 
 
-def withdraw(turn: Turn, why: str, *, then: Pause | None = None) -> Turn:
-    """Give all traffic to the champion of before, whatever else is awaited; then watch, or wait for a person."""
+def withdraw(turn: Turn, why: str, *, then: Pause | None = None, harmless: bool = False) -> Turn:
+    """Give all traffic to the champion of before, whatever else is awaited; then watch, or wait for a person.
+
+    A canary that is `harmless` was only not decided: the decision is named otherwise.
+    """
     state = turn.state
     found = state.challenger
     promoting = state.awaited is not None and isinstance(state.awaited.deed, Promote)
@@ -172,7 +175,8 @@ def withdraw(turn: Turn, why: str, *, then: Pause | None = None) -> Turn:
         deed = RollBack(reason=why, champion=state.champion)
     else:
         deed = EndCanary(reason=why, champion=state.champion, challenger=found.release)
-    what = "roll back" if isinstance(deed, RollBack) else "end the canary"
+    ended = "give up the canary" if harmless else "end the canary"
+    what = "roll back" if isinstance(deed, RollBack) else ended
     told = f"{why[:1].upper()}{why[1:]}: {deed.champion[:19]} answers all again."
     turn = turn.decide(what, why).enter("rolling back").to(pause=then).ask(deed)
     return turn.alarm(told, "Nothing need be done; the decision tells why.")

@@ -21,7 +21,7 @@ from holdtrue.spec import Project
 from holdtrue.training.calibrate import Calibration, calibrate
 from holdtrue.training.decision import Threshold, choose_threshold
 from holdtrue.training.examples import ClassWeight, Examples, Terms
-from holdtrue.training.fit import Candidate, encode_and_fit, fit_on
+from holdtrue.training.fit import Candidate, encode_and_fit
 from holdtrue.training.intervals import Limits, limits
 from holdtrue.training.journal import Journal
 from holdtrue.training.objective import Objective, on_validation
@@ -174,13 +174,11 @@ def _searched(
 
 def _settled(objective: Objective, name: str, settings: Mapping[str, Value]) -> dict[str, Value]:
     """Fix the number of trees where early stopping found it, so that the final fit can use every row."""
-    settled = dict(settings)
     trees = LEARNERS.get(name).space.get("trees")
-    fitted = fit_on(objective.parts[0], name, settings).fitted if trees is not None else None
-    iterations = getattr(fitted, "iterations", None)
-    if trees is not None and isinstance(iterations, int):
-        settled["trees"] = int(min(max(iterations, trees.low or 1), trees.high or iterations))
-    return settled
+    kept = None if trees is None else objective.trees(name, settings)
+    if trees is None or kept is None:
+        return dict(settings)
+    return {**settings, "trees": int(min(max(kept, trees.low or 1), trees.high or kept))}
 
 
 def _unseen(

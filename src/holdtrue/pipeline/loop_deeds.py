@@ -70,7 +70,12 @@ class Doer:
         while True:
             try:
                 made = retrain(
-                    self.workspace, self.keeper, until_us=asked_us, tell=self.tell, environ=self.environ, now=self._now()
+                    self.workspace,
+                    self.keeper,
+                    until_us=asked_us,
+                    tell=self.tell,
+                    environ=self.environ,
+                    now=self._now(),
                 )
                 break
             except Busy:

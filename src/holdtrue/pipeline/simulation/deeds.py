@@ -1,6 +1,6 @@
 """What the loop did, read from the ledger: alarms, trainings, promotions, rollbacks, and the decisions between them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -9,7 +9,8 @@ from holdtrue.pipeline.keeping import Keeper
 from holdtrue.registry.ledger import Entry
 from holdtrue.registry.page import MOST
 
-Sort = Literal["alarm", "retrain", "promotion", "rollback", "decision"]
+Sort = Literal["alarm", "retrain", "promotion", "rollback", "given up", "decision"]
+SORTS: Mapping[str, Sort] = {"train": "retrain", "end the canary": "rollback", "give up the canary": "given up"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,8 +57,9 @@ def _deed(entry: Entry) -> Deed | None:
     what = str(detail["what"])
     if what in ("promote", "roll back"):
         return None  # that the name moves says so
-    sort: Sort = {"train": "retrain", "end the canary": "rollback"}.get(what, "decision")  # pyright: ignore[reportAssignmentType]
-    return Deed(at_us=_at(entry), sort=sort, what=what, why=str(detail["why"]), release=entry.subject)
+    return Deed(
+        at_us=_at(entry), sort=SORTS.get(what, "decision"), what=what, why=str(detail["why"]), release=entry.subject
+    )
 
 
 def _entries(keeper: Keeper) -> Iterator[Entry]:

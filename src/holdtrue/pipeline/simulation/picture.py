@@ -23,6 +23,7 @@ LANES: tuple[tuple[Sort, str, str], ...] = (
     ("retrain", "retrains", "faint"),
     ("promotion", "promotions", "good"),
     ("rollback", "rollbacks", "bad"),
+    ("given up", "given up", "open"),
 )
 DATES = 8
 MOST_TOLD = 200
@@ -121,7 +122,11 @@ def chart(scene: Scene) -> str:
     low, high = around(values + ([scene.bound] if scene.bound is not None else []))
     x = Axis(low=made[0].start_us, high=max(made[-1].end_us, scene.end_us), start=LEFT, end=WIDTH - RIGHT, ticked=False)
     y = Axis(low=low, high=high, start=BOTTOM, end=TOP, label=scene.metric)
-    lanes = [lane for lane in LANES if lane[0] != "rollback" or any(deed.sort == lane[0] for deed in scene.deeds)]
+    lanes = [
+        lane
+        for lane in LANES
+        if lane[0] not in ("rollback", "given up") or any(deed.sort == lane[0] for deed in scene.deeds)
+    ]
     body = [*_struck(scene, x, y), axes(replace(x, label=""), y), *_dates(made, x)]
     canaries = _canaries(scene)
     rows = len(lanes) + bool(canaries)
@@ -197,7 +202,7 @@ def _canaries(scene: Scene) -> list[tuple[int, int]]:
     for deed in scene.deeds:
         if deed.what.startswith("canary at ") and since_us is None:
             since_us = deed.at_us
-        elif since_us is not None and deed.sort in ("promotion", "rollback"):
+        elif since_us is not None and deed.sort in ("promotion", "rollback", "given up"):
             found.append((since_us, deed.at_us))
             since_us = None
     return found if since_us is None else [*found, (since_us, scene.end_us)]

@@ -95,18 +95,22 @@ def read_rows(workspace: Workspace, *, labels_after: str, by_order: str, tell: T
     return rows.take(np.argsort(time_us, kind="stable"))
 
 
-def divide(rows: Rows, start: str) -> tuple[Rows, Rows, int]:
+def divide(rows: Rows, start: str, end: str = "") -> tuple[Rows, Rows, int]:
     """Give the rows that teach, those that are lived through, and the moment between them.
 
-    `start` is a date, or a share of the rows such as `60%`. What happened before it and became known after it can
-    teach nobody yet, and is left out.
+    `start` and `end` are dates, or shares of the rows such as `60%`; without an end the rows are lived through to the
+    last. What happened before the start and became known after it can teach nobody yet, and is left out.
     """
-    start_us = _start(rows, start)
+    start_us = _moment(rows, start, "--start")
+    end_us = _moment(rows, end, "--end") if end else NEVER
+    if end_us <= start_us:
+        raise Misuse(f"A simulation cannot end at {end}: it starts at {start}.", do="Choose a later --end.")
     past = rows.take(np.flatnonzero((rows.time_us < start_us) & (rows.known_us <= start_us)))
-    live = rows.take(np.flatnonzero(rows.time_us >= start_us))
+    live = rows.take(np.flatnonzero((rows.time_us >= start_us) & (rows.time_us < end_us)))
     if not len(past) or not len(live):
         first, last = (iso_of_seconds(int(rows.time_us[place]) // SECOND_US) for place in (0, -1))
         missing = "no row with a known truth lies before it" if not len(past) else "no row lies after it"
+        missing += f" and before {end}" if end and len(past) else ""
         raise Misuse(
             f"A simulation cannot start at {start}: {missing}.",
             do=f"The rows are from {first} to {last}; choose within.",
@@ -202,17 +206,18 @@ def _known(
     return known
 
 
-def _start(rows: Rows, start: str) -> int:
-    part = share(start)
+def _moment(rows: Rows, text: str, option: str) -> int:
+    part = share(text)
     try:
         part = float(part) if isinstance(part, float | str) else 0.0
     except ValueError:
         part = None
     if part is not None:
         if not 0 < part < 1:
-            raise Misuse(f"{start!r} is no share of the rows between 0 and 1.", do="Write it so: --start 60%")
+            raise Misuse(f"{text!r} is no share of the rows between 0 and 1.", do=f"Write it so: {option} 60%")
         return int(rows.time_us[round(part * len(rows))])
     try:
-        return round(seconds_of_iso(start) * SECOND_US)
+        return round(seconds_of_iso(text) * SECOND_US)
     except ValueError as error:
-        raise Misuse(f"The start {error}", do="Or name a share of the rows: --start 60%") from None
+        what = option.removeprefix("--")
+        raise Misuse(f"The {what} {error}", do=f"Or name a share of the rows: {option} 60%") from None

@@ -42,7 +42,7 @@ class Settings:
     """How to simulate.
 
     Attributes:
-        start: a date, or a share of the rows.
+        start: a date, or a share of the rows; so is `end`, the last row when it is nothing.
         labels_after: a length of time, or the column that says when each truth became known.
         by_order: the time between two rows that are taken as they stand; nothing takes them by their time.
         step: how often the loop looks; the window of the project's watch when it is nothing.
@@ -53,6 +53,7 @@ class Settings:
     """
 
     start: str = "60%"
+    end: str = ""
     labels_after: str = "1d"
     by_order: str = ""
     step: str = ""
@@ -141,7 +142,7 @@ def simulate(
     bare = environment(environ, actor=actor)
     tree = with_policy(workspace.loaded, settings.policy, environ=environ)
     rows = read_rows(workspace, labels_after=settings.labels_after, by_order=settings.by_order, tell=tell)
-    past, live, start_us = divide(rows, settings.start)
+    past, live, start_us = divide(rows, settings.start, settings.end)
     _check_early(settings, live)
     with _folder(settings.keep) as folder:
         made = scratch(workspace, past, tree, folder, environ=bare)
@@ -159,7 +160,8 @@ def simulate(
         _check_metric(metric_name, without, live)
         world = _World(
             workspace=made, keeper=keeper, frozen=frozen, traffic=traffic, live=live, settings=settings,
-            metric=metric_name, start_us=start_us, past_rows=len(past), late_rows=len(rows) - len(past) - len(live),
+            metric=metric_name, start_us=start_us, past_rows=len(past),
+            late_rows=int((rows.time_us < start_us).sum()) - len(past),
         )  # fmt: skip
         _, secret = issue_token(keeper, name="simulation", scopes=["label"], days=TOKEN_DAYS, now=now)
         with VirtualClock.make(folder / CLOCK, now_us=start_us) as virtual:
