@@ -159,6 +159,13 @@ def test_what_the_ledger_does_not_know_was_not_dropped_by_retention(folder: Path
     assert "somebody else took it away" in shown.out
 
 
+def test_a_marker_that_was_taken_away_is_missed(folder: Path) -> None:
+    gc(folder)
+    next(iter(parts(folder / ".holdtrue" / "traffic"))).place.manifest.unlink()
+    with pytest.raises(Refused, match="nothing of it is left"):
+        check_dropped(keeper_at(folder))
+
+
 def test_a_marker_that_says_other_things_than_the_ledger_is_refused(folder: Path) -> None:
     gc(folder)
     part = next(iter(parts(folder / ".holdtrue" / "traffic")))

@@ -25,7 +25,7 @@ from holdtrue.data.traffic.segment import segment_name
 from holdtrue.pipeline.keeping import Keeper
 from holdtrue.pipeline.workspace import open_workspace
 from holdtrue.registry.gc import Item
-from holdtrue.registry.ledger import Deed, append, entries
+from holdtrue.registry.ledger import Deed, Entry, append, entries
 from holdtrue.spec.load import FILE
 
 ACTION = "traffic dropped"
@@ -138,18 +138,42 @@ def dropped_between(keeper: Keeper, *, since_us: int | None, until_us: int | Non
 
 
 def check_dropped(keeper: Keeper) -> int:
-    """Count the parts that were dropped, each of them proven by the ledger; raises `Refused` for one that is not."""
+    """Count the parts that were dropped, each of them proven by the ledger.
+
+    Raises `Refused` for one that the ledger does not know, and for one of the ledger of which nothing is left.
+    """
     gone = _dropped(keeper)
     for manifest in gone:
         _prove(keeper, manifest)
+    here = {part.place.manifest.stem for part in _parts(keeper)}
+    for entry in _announcements(keeper):
+        if entry.detail["segment"] not in here:
+            raise Refused(
+                f"The ledger says that retention dropped segment {entry.detail['segment']}, and nothing of it is left,"
+                f" where its manifest should be in {_traffic(keeper) / keeper.project}.",
+                do="Restore the manifest from a backup.",
+            )
     return len(gone)
 
 
+def _announcements(keeper: Keeper) -> Iterator[Entry]:
+    after: str | None = None
+    while True:
+        page = keeper.ledger(after=after, limit=1_000)
+        yield from (entry for entry in page.rows if entry.action == ACTION and entry.project == keeper.project)
+        if page.after is None:
+            return
+        after = page.after
+
+
 def _dropped(keeper: Keeper) -> list[Manifest]:
+    return [part.manifest for part in _parts(keeper) if part.manifest.dropped_us]
+
+
+def _parts(keeper: Keeper) -> Iterator[Part]:
     traffic = _traffic(keeper)
-    if not (traffic / keeper.project).is_dir():
-        return []
-    return [part.manifest for part in parts(traffic, endpoint=keeper.project) if part.manifest.dropped_us]
+    if (traffic / keeper.project).is_dir():
+        yield from parts(traffic, endpoint=keeper.project)
 
 
 def _prove(keeper: Keeper, manifest: Manifest) -> None:
