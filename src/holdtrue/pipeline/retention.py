@@ -23,7 +23,7 @@ from holdtrue.data.traffic.recover import recover
 from holdtrue.data.traffic.retention import Part, drop, is_old, parts
 from holdtrue.data.traffic.segment import segment_name
 from holdtrue.pipeline.keeping import Keeper
-from holdtrue.pipeline.workspace import open_workspace
+from holdtrue.pipeline.workspace import alone, open_workspace
 from holdtrue.registry.gc import Item
 from holdtrue.registry.ledger import Deed, Entry, append, entries
 from holdtrue.spec.load import FILE
@@ -41,7 +41,8 @@ def collect(
     days = open_workspace(folder, environ=environ).project.serve.retention if has_project else None
     if not has_project or not (_traffic(keeper) / keeper.project).is_dir():
         return plan
-    return (*plan, *_collect_traffic(keeper, days, delete=delete, now=now))
+    with alone(keeper.home):  # two at once would announce the same twice
+        return (*plan, *_collect_traffic(keeper, days, delete=delete, now=now))
 
 
 def _collect_traffic(keeper: Keeper, days: float | None, *, delete: bool, now: datetime) -> tuple[Item, ...]:
