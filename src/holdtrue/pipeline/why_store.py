@@ -20,7 +20,10 @@ MOST_TOLD = 10
 
 
 def causes_of_store(keeper: Keeper) -> list[Cause]:
-    """Check the key, the releases that have a name, and the ledger."""
+    """Check the key, the releases that have a name, and the ledger.
+
+    Raises `Refused` where the catalog is no database at all: then there is nothing that could be explained.
+    """
     if not keeper.home.path.is_dir():
         return []
     found = [*_key(keeper)]
@@ -47,11 +50,7 @@ def _named(keeper: Keeper) -> tuple[Alias, ...]:
 
 def _releases(keeper: Keeper) -> Iterator[Cause]:
     """Hold the releases that have a name against their manifests, then against their signatures."""
-    try:
-        digests = dict.fromkeys(alias.digest for alias in _named(keeper))
-    except HoldtrueError:
-        return  # the ledger tells of it
-    for digest in digests:
+    for digest in dict.fromkeys(alias.digest for alias in _named(keeper)):
         folder = keeper.home.releases / digest
         try:
             release_of(folder, hold(folder))
