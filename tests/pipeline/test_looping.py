@@ -226,7 +226,7 @@ def test_a_training_waits_for_a_run_that_holds_the_store(there: Lived, loop: Loo
 
     other = threading.Thread(target=hold)
     other.start()
-    assert held.wait(10)
+    assert held.wait(60)
     threading.Timer(1.0, over.set).start()
     assert loop.turn() == ("train: done",)
     other.join()

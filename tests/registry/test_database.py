@@ -102,7 +102,7 @@ def test_a_writer_waits_no_longer_than_it_was_told_and_says_for_whom(url: str) -
     started = time.monotonic()
     with pytest.raises(Busy, match=r"(?s)[Pp]rocess \d+.*has been writing"):
         database.write(lambda _: record(database))
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 40
     record(database)
 
 

@@ -203,7 +203,7 @@ def _ready(process: "subprocess.Popen[str]", told: list[str]) -> Mapping[str, An
     timer.cancel()
     state = json.loads(line or "{}")
     if "url" not in state:
-        process.wait(timeout=10)
+        process.wait(timeout=60)
         reader.join(timeout=5)
         raise AssertionError(f"the endpoint did not start: {line}{''.join(told)[-2_000:]}")
     return state

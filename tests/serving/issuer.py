@@ -180,7 +180,7 @@ def certificate(folder: Path) -> Path:
 
 def until(claim: Callable[[], bool]) -> None:
     """Wait until something that happens in a thread has happened."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while not claim():
         assert time.monotonic() < deadline
         time.sleep(0.002)

@@ -207,7 +207,7 @@ def test_what_cannot_be_gone_on_with_ends_the_connection_with_a_reason(both: Aro
     link = connected(both.target, opening=sent)
     since_s = time.monotonic()
     assert link.ended() == code
-    assert time.monotonic() - since_s < 1.5
+    assert time.monotonic() - since_s < 8.0
     link.close()
     other = connected(both.target)
     assert other.alive(1)

@@ -236,8 +236,8 @@ def test_eight_megabytes_of_nothing_take_little_memory_and_time(grpc_served: Ser
     with Client(str(grpc_served.state["grpc"])) as client:
         bomb = asked(TABLE).SerializeToString() + field(number, 2) * ((7 << 20) // len(field(number, 2)))
         for _ in range(3):
-            assert client.infer(bomb, timeout_s=10).code in EXPECTED
-        assert client.infer(asked(TABLE), timeout_s=2).code is grpc.StatusCode.OK
+            assert client.infer(bomb, timeout_s=30).code in EXPECTED
+        assert client.infer(asked(TABLE), timeout_s=30).code is grpc.StatusCode.OK
     assert grpc_served.resident_bytes() - before < 256 << 20
 
 
@@ -269,16 +269,16 @@ def test_frames_that_lie_harm_nobody_else(grpc_served: Served, lie: str) -> None
     host, _, port = target.rpartition(":")
     with Client(target) as client:
         assert client.infer(asked(TABLE)).code is grpc.StatusCode.OK
-        links = [socket.create_connection((host, int(port)), timeout=10) for _ in range(3)]
+        links = [socket.create_connection((host, int(port)), timeout=30) for _ in range(3)]
         for link in links:
             try:
                 link.sendall(LIES[lie])
             except OSError:
                 continue  # cut off already
-            assert client.infer(asked(TABLE), timeout_s=5).code is grpc.StatusCode.OK
+            assert client.infer(asked(TABLE), timeout_s=30).code is grpc.StatusCode.OK
         for link in links:
             link.close()
-        assert client.infer(asked(TABLE), timeout_s=5).code is grpc.StatusCode.OK
+        assert client.infer(asked(TABLE), timeout_s=30).code is grpc.StatusCode.OK
     assert grpc_served.workers() == before
 
 
@@ -325,6 +325,6 @@ def test_1500_connections_of_arbitrary_frames_end_in_no_fault_of_ours(grpc_serve
     assert 2 not in codes  # which would be ours
     assert codes >= {None, 1, 3, 5, 6, 9}
     with Client(target) as client:
-        assert client.infer(asked(TABLE), timeout_s=5).code is grpc.StatusCode.OK
+        assert client.infer(asked(TABLE), timeout_s=30).code is grpc.StatusCode.OK
     assert grpc_served.workers() == before
     assert b'status="500"' not in grpc_served.ask("GET", "/metrics").body

