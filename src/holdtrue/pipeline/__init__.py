@@ -19,6 +19,7 @@ And of what is served:
     gathering.py   labelled traffic as rows; retraining.py learns from them, contested.py and comparing.py hold two
                    releases against each other
     canary.py      a challenger beside the champion
+    why_now.py     what is wrong with any of these; why_store.py, why_traffic.py and why_service.py look
     looping.py     the worker of the loop: loop_looks.py sees, loop_store.py keeps, loop_deeds.py does
     simulation/    the loop on the past
 """
