@@ -88,7 +88,9 @@ def alarms(folder: Path, *, silence: str, length: str, reason: str, as_json: boo
         out.print(f"  {alarm.id}, since {_day(alarm.opened_us)}{_silence(alarm, now())}")
         for line in alarm.seen.why:
             out.print(f"  {line}")
-    out.print("\nThe likeliest cause: holdtrue why ID. To be told no more of one for a while: holdtrue alarms --silence ID")
+    out.print(
+        "\nThe likeliest cause: holdtrue why ID. To be told no more of one for a while: holdtrue alarms --silence ID"
+    )
     return 0
 
 
@@ -137,7 +139,8 @@ def _show(seen: Watched, windows: list[Window], *, is_first: bool) -> None:
                 f"10^{drift.evidence:.1f}",
                 f"{drift.size:.2f}",
                 _span(drift.windows * seen.window_days),
-                "; ".join(f"{name}: {before:.1%} → {after:.1%}" for name, before, after in drift.changed),
+                "; ".join(f"{name}: {before:.1%} → {after:.1%}" for name, before, after in drift.changed)
+                or f"how these hang together: {', '.join(drift.by)}",
             )
             for drift in window.alarms
         ]

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from scipy.special import logsumexp
 
+from holdtrue.monitoring.joint import JOINT, Joint
 from holdtrue.monitoring.ruler import Ruler
 from holdtrue.statistics.two_samples import e_bh, log_evidence, stability
 
@@ -32,6 +33,8 @@ class Drift:
         windows: that length, in windows.
         real: whether the evidence suffices within the alarm budget.
         changed: the bins whose share changed most: its name, the share in the reference, and the share now.
+        by: of all columns together, those that tell the window from the reference. They are an alarm where none of
+            these is one by itself: there they hang together otherwise, and nothing else says so.
     """
 
     column: str
@@ -41,16 +44,24 @@ class Drift:
     real: bool
     alarm: bool
     changed: tuple[tuple[str, float, float], ...]
+    by: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, object]:
         return asdict(self)
 
 
 def drifts(
-    rulers: Sequence[Ruler], reference: Counts, windows: Sequence[Counts], *, level: float, matters: float = MATTERS
+    rulers: Sequence[Ruler],
+    reference: Counts,
+    windows: Sequence[Counts],
+    *,
+    level: float,
+    matters: float = MATTERS,
+    joint: Joint | None = None,
 ) -> list[Drift]:
     """Judge the last of some windows, oldest first; `level` is the chance of a false alarm that it may have.
 
+    `joint` is what all columns of the last window say together: one more test beside those of the columns.
     The list has the columns with the most evidence first. A window without any row says nothing of any column.
     """
     if not windows or not rulers:
@@ -64,7 +75,7 @@ def drifts(
         sizes.append(size)
     together = logsumexp(np.array(logs), axis=0) - np.log(len(logs))
     best = np.argmax(np.array(logs), axis=0)
-    real = e_bh(together, level)
+    real = e_bh(together if joint is None else np.append(together, joint.log_evidence), level)
     found: list[Drift] = []
     for place, ruler in enumerate(rulers):
         length, size = lengths[int(best[place])], float(sizes[int(best[place])][place])
@@ -80,7 +91,22 @@ def drifts(
                 changed=_changed(ruler, reference[ruler.name], now),
             )
         )
+    if joint is not None:
+        found.append(_joint(joint, {one.column for one in found if one.alarm}, real=bool(real[-1]), matters=matters))
     return sorted(found, key=lambda one: (-one.evidence, one.column))
+
+
+def _joint(joint: Joint, alarmed: set[str], *, real: bool, matters: float) -> Drift:
+    return Drift(
+        column=JOINT,
+        evidence=joint.log_evidence / float(np.log(10)),
+        size=joint.size,
+        windows=1,
+        real=real,
+        alarm=real and joint.size >= matters and alarmed.isdisjoint(joint.by),
+        changed=(),
+        by=joint.by,
+    )
 
 
 def sum_of(counts: "Sequence[np.ndarray]") -> "np.ndarray":

@@ -154,7 +154,9 @@ def _of_drift(watched: Watched, drift: Drift) -> Seen:
         release=watched.release,
         kind="drift",
         subject=drift.column,
-        what=f"the column {drift.column} has changed",
+        what=f"columns hang together otherwise: {', '.join(drift.by)}"
+        if drift.by
+        else f"the column {drift.column} has changed",
         why=(
             f"evidence 10^{drift.evidence:.1f}, stability index {drift.size:.2f}, over {drift.windows} windows",
             *changed,

@@ -11,12 +11,14 @@ from dataclasses import dataclass, field
 from typing import final
 
 import numpy as np
+import polars as pl
 from jaxtyping import UInt64
 
 from holdtrue.data.traffic.label import Label
 from holdtrue.data.traffic.receipt import Receipt
 from holdtrue.evaluation.predictions import Predictions
-from holdtrue.monitoring.estimate import Estimated, Rows, estimated
+from holdtrue.monitoring.estimate import Estimated, Rows, clocks, estimated
+from holdtrue.monitoring.joint import Joint, joint
 from holdtrue.monitoring.quality import Pledge
 from holdtrue.monitoring.ruler import Columns, Gauge, Texts
 from holdtrue.pipeline.answers import ANSWERED
@@ -25,6 +27,7 @@ from holdtrue.pipeline.labelled import Labelled, spellings
 from holdtrue.pipeline.recorded import SHARES, recorded_outputs
 from holdtrue.release.interface import Interface
 from holdtrue.release.quarantine import Admitted
+from holdtrue.serving.model import Model
 
 SAMPLED = 2_000  # rows of a window
 MOST = 4_000  # rows of all windows together
@@ -51,7 +54,15 @@ class Sample:
 class Sampler:
     """Takes samples of what one release is asked, and knows its held-out rows; without these it does nothing."""
 
-    def __init__(self, past: HeldOut | None, gauge: Gauge, interface: Interface, classes: Sequence[str]) -> None:
+    def __init__(
+        self,
+        past: HeldOut | None,
+        gauge: Gauge,
+        interface: Interface,
+        classes: Sequence[str],
+        *,
+        time: Collection[str] = (),
+    ) -> None:
         named = {} if past is None else past.columns
         self._numbers = [ruler.name for ruler in gauge.numbers if ruler.name in named and ruler.name != ANSWERED]
         self._texts = [ruler for ruler in gauge.texts if ruler.name in named and ruler.name != ANSWERED]
@@ -59,6 +70,7 @@ class Sampler:
         self._code = {text: code for code, text in enumerate(classes)}
         self._truths: dict[int, float] = {}
         self._past = past
+        self.time = tuple(time)  # columns that say when a row is from
 
     def take(self, sample: Sample, columns: Columns, asked: Sequence[Receipt]) -> None:
         """Take in the rows of some requests, whose columns lie under each other; their outputs are open to read."""
@@ -124,6 +136,17 @@ class Sampler:
         truth = np.array([self._truths.get(mark, np.nan) for mark in marks[order].tolist()])
         return self._beside(columns, self._predictions(outputs, truth), sum(sample.rows for sample in known))
 
+    def joint(self, sample: Sample, reference: Columns) -> Joint | None:
+        """Hold all columns of a window together against the reference rows, but for those that run with time."""
+        held, now = self.held(), self.now([sample])
+        if held is None or now is None:
+            return None
+        keep = ~(clocks(held) | np.isin(held.names, [*self.time, ANSWERED]))
+        rows = len(next(iter(reference.values())))
+        before = self._laid(reference, rows)[:, keep[:-1]]
+        there = now.only(keep)
+        return joint(before, there.columns, there.names)
+
     def _predictions(self, outputs: "Mapping[str, np.ndarray]", truth: "np.ndarray") -> Predictions:
         made = {name: values.astype(np.float64) for name, values in outputs.items()}
         if self._classes:
@@ -155,14 +178,25 @@ class Sampler:
 
 
 def estimates(
-    sampler: Sampler, samples: Iterable[Sample], admitted: Admitted, labelled: Labelled, *, time: Collection[str]
+    sampler: Sampler, samples: Iterable[Sample], admitted: Admitted, labelled: Labelled
 ) -> tuple[Estimated, ...]:
     """Estimate what the report of a release promised about metrics, for the rows of these windows."""
     held, now = sampler.held(), sampler.now(samples)
     if held is None or now is None:
         return ()
     confidence = float(json.loads(admitted.files["report.json"]).get("confidence", 0.95))
-    return estimated(pledges(admitted), held, now, labelled.predictions(), confidence=confidence, time=time)
+    return estimated(pledges(admitted), held, now, labelled.predictions(), confidence=confidence, time=sampler.time)
+
+
+def reference_columns(model: Model, past: pl.DataFrame) -> "dict[str, np.ndarray | Texts]":
+    """Take rows of a reference as requests have them; columns marked personal are not among them."""
+    found: dict[str, np.ndarray | Texts] = {}
+    for name in past.columns:
+        if name in model.reader.numbers:
+            found[name] = past.get_column(name).cast(pl.Float64).fill_null(np.nan).to_numpy()
+        elif name in model.reader.texts:
+            found[name] = past.get_column(name).cast(pl.String).fill_null("").to_list()
+    return found
 
 
 def pledges(admitted: Admitted) -> list[Pledge]:

@@ -20,11 +20,12 @@ from holdtrue.monitoring.drift import LENGTHS, Drift, drifts
 from holdtrue.monitoring.estimate import Estimated
 from holdtrue.monitoring.feedback import ANYWAY, Feedback, feedback
 from holdtrue.monitoring.harm import Harm, harm, ranked
+from holdtrue.monitoring.joint import Joint
 from holdtrue.monitoring.label_issues import issue_rate, sure_errors
 from holdtrue.monitoring.quality import Held, held
 from holdtrue.monitoring.ruler import Columns, Gauge, gauge_of
 from holdtrue.pipeline.answers import ANSWERED, Answers, of_held_out, of_receipt, together
-from holdtrue.pipeline.estimating import Sample, Sampler, estimates, pledges
+from holdtrue.pipeline.estimating import Sample, Sampler, estimates, pledges, reference_columns
 from holdtrue.pipeline.held_out import HeldOut, read_held_out
 from holdtrue.pipeline.keeping import Keeper
 from holdtrue.pipeline.label_join import LabelJoin
@@ -173,7 +174,7 @@ def watch(
     known = LabelJoin(labels(traffic, endpoint=keeper.project, faults=damaged))
     done = {} if counts is None else counts.setdefault((digest, span_us), {})
     past = read_held_out(keeper.home, digest, ready[1].plan.classes)
-    tally = _Tally(again, ready, past, span_us, known, done, labelled_since_us=(last - windows) * span_us)
+    tally = _Tally(again, ready, past, span_us, known, done, labelled_since_us=(last - windows) * span_us, time=time)
     unread = next((number for number in range(first, last) if number not in done), last)
     since_us = min(unread, last - windows) * span_us
     kept = receipts(traffic, endpoint=keeper.project, since_us=since_us, until_us=last * span_us, faults=damaged)
@@ -192,7 +193,7 @@ def watch(
         quality=_quality(ready[0], tally.labelled, past, since_us=(last - windows) * span_us, looks=windows),
         damaged=tuple(damaged),
         harms=() if past is None else tuple(_harms(ready[0], tally, seen, past)),
-        estimates=estimates(tally.sampler, samples, ready[0], tally.labelled, time=time),
+        estimates=estimates(tally.sampler, samples, ready[0], tally.labelled),
     )
 
 
@@ -232,7 +233,8 @@ def _judged(tally: "_Tally", first: int, last: int, *, shown: int, level: float)
     for place in range(len(found) - shown, len(found)):
         here = found[place]
         counts = [window.counts for window in found[: place + 1] if window.counts]
-        judged = drifts(tally.gauge.rulers, tally.reference, counts[-max(LENGTHS) :], level=level) if here.rows else []
+        counts, joint = counts[-max(LENGTHS) :], tally.joint(here)
+        judged = drifts(tally.gauge.rulers, tally.reference, counts, level=level, joint=joint) if here.rows else []
         start_us = (first + place) * tally.span_us
         yield Window(start_us=start_us, rows=here.rows, unread=here.unread, drifts=tuple(judged))
 
@@ -269,6 +271,7 @@ class _Counted:
     asked: list[Receipt] = field(default_factory=list)
     gathered: int = 0
     sample: Sample = field(default_factory=Sample)
+    joint: Joint | None = None
 
 
 @final
@@ -285,12 +288,14 @@ class _Tally:
         done: "dict[int, _Counted]",
         *,
         labelled_since_us: int,
+        time: Sequence[str] = (),
     ) -> None:
         admitted, self._model = ready
         self._again = again
         self.span_us = span_us
         past = pl.read_parquet(io.BytesIO(admitted.files[REFERENCE]))
-        self.gauge, self.reference = gauge_of(_typed(self._model, past))
+        self._past = reference_columns(self._model, past)
+        self.gauge, self.reference = gauge_of(self._past)
         plan = self._model.plan
         self._has_answers = held_out is not None
         if held_out is not None:
@@ -301,7 +306,7 @@ class _Tally:
         self._labelled_since_us = labelled_since_us
         self._known = known
         self.labelled = Labelled(self._interface, self._classes)
-        self.sampler = Sampler(held_out, self.gauge, self._interface, self._classes)
+        self.sampler = Sampler(held_out, self.gauge, self._interface, self._classes, time=time)
         self._windows: dict[int, _Counted] = {}
         self._done = done
 
@@ -343,6 +348,11 @@ class _Tally:
             self.labelled.add(plain, labels)
             self.sampler.hear(window.sample, plain, labels)
 
+    def joint(self, window: _Counted) -> Joint | None:
+        """Hold the columns of a window together against the reference, once."""
+        window.joint = window.joint or self.sampler.joint(window.sample, self._past)
+        return window.joint
+
     def keep(self, numbers: range) -> None:
         """Keep what these windows hold, and nothing else."""
         held = {number: self.window(number) for number in numbers}
@@ -378,17 +388,6 @@ def _columns(model: Model, read: Sequence[Typed]) -> Columns:
     )
     texts = [[text for typed in read for text in typed.texts[place]] for place in range(len(model.reader.texts))]
     return dict(zip(model.reader.numbers, numbers, strict=True)) | dict(zip(model.reader.texts, texts, strict=True))
-
-
-def _typed(model: Model, past: pl.DataFrame) -> "dict[str, np.ndarray | Sequence[str]]":
-    """Take rows of a reference as requests have them; columns marked personal are not among them."""
-    found: dict[str, np.ndarray | Sequence[str]] = {}
-    for name in past.columns:
-        if name in model.reader.numbers:
-            found[name] = past.get_column(name).cast(pl.Float64).fill_null(np.nan).to_numpy()
-        elif name in model.reader.texts:
-            found[name] = past.get_column(name).cast(pl.String).fill_null("").to_list()
-    return found
 
 
 def _moment(time_us: int) -> str:
