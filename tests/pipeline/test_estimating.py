@@ -12,6 +12,7 @@ import pytest
 from holdtrue.evaluation.predictions import Predictions
 from holdtrue.loop.events import PromiseSeen
 from holdtrue.monitoring.estimate import Estimated
+from holdtrue.monitoring.joint import JOINT, LEAST_ROWS
 from holdtrue.monitoring.quality import Held, Pledge
 from holdtrue.monitoring.ruler import gauge_of
 from holdtrue.pipeline.estimating import SAMPLED, Sample, Sampler, marks_of
@@ -20,6 +21,7 @@ from holdtrue.pipeline.loop_looks import promises_seen
 from holdtrue.pipeline.progress import silent
 from holdtrue.pipeline.watching import Counts, Quality, Watched, watch
 from holdtrue.release.interface import read_interface
+from holdtrue.spec.project import Watch
 from tests.cli.driver import copied
 from tests.pipeline.lived import HOUR_US, SERVED, Lived, lived, made, visits
 from tests.pipeline.recorded import Recorder, Request, row
@@ -143,6 +145,31 @@ def test_labels_of_another_world_switch_it_off(there: Lived) -> None:
     (found,) = seen(there).estimates
     assert found.state == "off"
     assert "labels contradict it" in found.why
+
+
+@pytest.mark.slow
+def test_the_columns_of_a_week_are_held_together_against_the_past_and_time_is_no_part_of_it(there: Lived) -> None:
+    asked = visits(480, seed=7, until=SERVED + timedelta(days=20))
+    for one in asked:  # who is older earns more
+        one["income"] = f'"{str(10 + 0.4 * float(str(one["age"]))).replace(".", ",")}"'
+    there.serve(asked)
+    there.write()
+    project = there.workspace.project
+    found = watch(
+        there.keeper,
+        Watch(window=7.0),
+        release="champion",
+        windows=4,
+        now_us=there.until_us + 7 * 24 * HOUR_US,
+        tell=silent,
+        again=there.again(),
+        time=project.data.time,
+    )
+    joints = [drift for window in found.windows for drift in window.drifts if drift.column == JOINT]
+    assert len(joints) == sum(window.rows >= LEAST_ROWS for window in found.windows) >= 3
+    named = {name for joint in joints for name in joint.by}
+    assert "income" in named
+    assert "seen_at" not in named
 
 
 def watched(pledge: Pledge, by_labels: str, by_estimate: str) -> Watched:
