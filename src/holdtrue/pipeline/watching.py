@@ -2,7 +2,7 @@
 
 import io
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -178,10 +178,7 @@ def watch(
     unread = next((number for number in range(first, last) if number not in done), last)
     since_us = min(unread, last - windows) * span_us
     kept = receipts(traffic, endpoint=keeper.project, since_us=since_us, until_us=last * span_us, faults=damaged)
-    for count, receipt in enumerate(kept):
-        tally.add(receipt)
-        if count % 1_000 == 0:
-            tell("read", count)
+    tally.add_all(kept, tell)
     seen = tuple(_judged(tally, first, last, shown=windows, level=level))
     tally.keep(range(first, last))
     samples = [tally.window(number).sample for number in range(last - windows, last)]
@@ -309,6 +306,12 @@ class _Tally:
         self.sampler = Sampler(held_out, self.gauge, self._interface, self._classes, time=time)
         self._windows: dict[int, _Counted] = {}
         self._done = done
+
+    def add_all(self, receipts: Iterable[Receipt], tell: Tell) -> None:
+        for count, receipt in enumerate(receipts):
+            self.add(receipt)
+            if count % 1_000 == 0:
+                tell("read", count)
 
     def add(self, receipt: Receipt) -> None:
         """Take a prediction, when it is one of the release and its answer went out."""
