@@ -157,6 +157,6 @@ def connected(target: str, *, opening: bytes = OPENING, room: int = 0) -> Link:
     link = socket.socket()
     if room:
         link.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, room)
-    link.settimeout(10)
+    link.settimeout(60)
     link.connect((host, int(port)))
     return Link(link=link).send(opening)
