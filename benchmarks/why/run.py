@@ -104,8 +104,9 @@ def page(result: Mapping[str, Any]) -> str:
             " four days of 240 rows. In life several come together, and smaller. On the very first try 27 of the thirty"
             " were right: inverted labels were taken for a changed meaning, which was mended in `why`; the project file"
             " for poisoned labels had a slip, and the world of the changed population moved the column behind the back"
-            " of its labels, which is another fault. These two were mended in the worlds. After a first try of the ten, one seed, repeated rows are told of from a"
-            " twentieth on, not a tenth, and labels are looked at over more lengths of time.",
+            " of its labels, which is another fault. These two were mended in the worlds. After a first try"
+            " of the ten, one seed, repeated rows are told of from a twentieth on, not a tenth, and labels are looked at"
+            " over more lengths of time.",
             "",
         ]
     )
@@ -151,6 +152,9 @@ def main(given: Sequence[str] | None = None) -> int:
     arguments.add_argument("--out", type=Path, default=HERE)
     told = arguments.parse_args(given)
     began = time.monotonic()
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=HERE, check=False
+    )
     with tempfile.TemporaryDirectory(prefix="holdtrue-why-") as name:
         place, seeds = Path(name), range(1, told.seeds + 1)
         faults = [each for seed in seeds for each in _all(place, LISTED, seed, told.only)]
@@ -158,9 +162,6 @@ def main(given: Sequence[str] | None = None) -> int:
         null = [nothing(place, 1_000 + at) for at in range(told.null)]
         print(f"{sum(one['named'] is not None for one in null)} of {len(null)} false", flush=True)
     right = {seed: sum(one["right"] for one in faults if one["seed"] == seed) for seed in seeds}
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=HERE, check=False
-    )
     result: dict[str, Any] = {
         "right": right,
         "faults": faults,
