@@ -105,8 +105,8 @@ def page(result: Mapping[str, Any]) -> str:
             " were right: inverted labels were taken for a changed meaning, which was mended in `why`; the project file"
             " for poisoned labels had a slip, and the world of the changed population moved the column behind the back"
             " of its labels, which is another fault. These two were mended in the worlds. After a first try"
-            " of the ten, one seed, repeated rows are told of from a twentieth on, not a tenth, and labels are looked at"
-            " over more lengths of time.",
+            " of the ten, one seed, repeated rows are told of from a twentieth on, not a tenth, and labels are looked"
+            " at over more lengths of time.",
             "",
         ]
     )
