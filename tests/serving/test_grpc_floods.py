@@ -329,6 +329,7 @@ def test_what_is_received_has_a_bound_over_all_clients(both: Around) -> None:
             each.send(OPEN, frame(DATA, 0, 1, begun), *[frame(DATA, 0, 1, bytes(16_000))] * 38)
         told: list[int] = []
         for each in (link, other):
+            each.link.settimeout(5)  # one of them is told, the other waits for ever
             with suppress(TimeoutError):
                 told.append(each.told(1).status)
         assert 14 in told
