@@ -30,7 +30,7 @@ from holdtrue.statistics.estimate import Estimate, tail_of
 from holdtrue.statistics.recalibration import beta_map, remapped
 
 ASSUMES = "holds if the relation between inputs and truth did not change"
-LEAST_HELD, LEAST_NOW, LEAST_LABELLED = 300, 100, 50
+LEAST_HELD, LEAST_NOW, LEAST_LABELLED = 300, 100, 30
 LEAST_ALIKE = 10  # held-out rows beyond which there is nothing to learn from
 MOST_UNKNOWN, MOST_FAR = 0.05, 0.10  # of the rows of now: in one column alone, and in all together
 LEAST_EFFECTIVE = 100
@@ -199,7 +199,8 @@ def _way(held: Rows, now: Rows, labelled: Predictions, weights: "np.ndarray") ->
     if len(held.predictions.classes) == 2 and held.predictions.probabilities is not None and _fits(held.predictions):
         return "truths drawn by recalibrated probabilities", _by_map(held, now, labelled, weights), labelled
     heard = now.labelled()
-    there = support(held, heard)[1] if len(heard.columns) >= LEAST_NOW else None
+    # So few labelled rows teach nothing of where they lie: they are taken to stand for the others.
+    there = support(held, heard)[1] if len(heard.columns) >= LEAST_NOW else weights
     rows = len(heard.columns) if there is not None else 0
     method = "held-out rows drawn by weight"
     return method, _by_weight(held, now, weights, there, rows), heard.predictions.take(np.arange(rows))
