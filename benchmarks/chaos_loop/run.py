@@ -451,8 +451,7 @@ def page(result: dict[str, Any]) -> str:
         lines += [
             "",
             "No challenger lived to be promoted here: a loop that is killed waits for the end of its lease, two",
-            "minutes, and was killed again before a canary ended. Promotions among kills are those of the simulated days beside",
-            "this (loop_simulation).",
+            "minutes, and was killed again before a canary ended. Promotions among kills are those of loop_simulation.",
         ]
     machine = f"{result['machine']}; {result['versions']}; {result['date']}; commit {result['commit'][:12]}"
     return "\n".join([*lines, "", machine, ""])
