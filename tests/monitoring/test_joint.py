@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from holdtrue.monitoring.apart import density_ratio
 from holdtrue.monitoring.drift import Drift, drifts
 from holdtrue.monitoring.joint import JOINT, Joint, joint
 from holdtrue.monitoring.ruler import gauge_of
@@ -60,6 +61,23 @@ def test_too_little_to_learn_from_says_nothing(past: int, now: int, columns: int
     chance = np.random.default_rng(4)
     parts = [rows(chance, count)[:, :columns] for count in (past, now)]
     assert joint(parts[0], parts[1], NAMES[:columns]) is None
+
+
+def test_columns_without_values_with_one_alone_or_with_infinite_ones_are_borne() -> None:
+    chance = np.random.default_rng(6)
+    past, now = rows(chance, 600), rows(chance, 300, together=-0.7)
+    for part in (past, now):
+        part[:, 2], part[:, 3] = np.nan, 7.0
+        part[:3, 4] = np.inf
+    found = joint(past, now, NAMES)
+    assert found is not None
+    assert set(found.by) == {"x0", "x1"}
+    past[:], now[:] = 1.0, 1.0
+    same = joint(past, now, NAMES)
+    assert same is not None
+    assert (same.log_evidence, same.size, same.by) == (0.0, 0.0, ())
+    before, after = density_ratio(past, now, 0)
+    assert set(before.tolist()) == set(after.tolist()) == {1.0}
 
 
 def test_it_is_one_more_test_for_which_the_others_pay() -> None:

@@ -4,24 +4,53 @@ Boosted trees of few leaves: they see how columns hang together, need no scaling
 A fit takes about a tenth of a second and does not grow with the traffic, for only so many rows of a set are taken.
 """
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Float32, Float64
+from jaxtyping import Float32, Float64, Int64
 
 if TYPE_CHECKING:
     from sklearn.ensemble import HistGradientBoostingClassifier
 
 FOLDS = 2
 ROUNDS, LEAVES, RATE, IN_LEAF = 40, 8, 0.1, 20
+BINS = 128
 
 
-def fitted(
-    one: Float32[np.ndarray, "ones columns"], other: Float32[np.ndarray, "others columns"]
-) -> "HistGradientBoostingClassifier":
+@dataclass(frozen=True, slots=True)
+class Apart:
+    """What tells two sets of rows apart.
+
+    Values are given to the trees as the number of their bin, 0 where they are missing: a column without a value, with
+    one alone or with an infinite one is then nothing out of the ordinary.
+
+    Attributes:
+        edges: of the bins of each column; none where all rows have the same, and the column says nothing.
+        trees: none where no column says anything.
+    """
+
+    edges: "tuple[np.ndarray, ...]"
+    useful: Int64[np.ndarray, " _used"]
+    trees: "HistGradientBoostingClassifier | None"
+
+    def scores(self, rows: Float32[np.ndarray, "rows columns"]) -> Float64[np.ndarray, " rows"]:
+        """Give the logarithm of the odds that a row is one of the others; higher is more like them."""
+        if self.trees is None:
+            return np.zeros(len(rows))
+        return np.asarray(self.trees.decision_function(_binned(rows, self.edges)[:, self.useful]), dtype=np.float64)
+
+
+def fitted(one: Float32[np.ndarray, "ones columns"], other: Float32[np.ndarray, "others columns"]) -> Apart:
     """Learn to tell the other rows (class 1) from the ones (class 0)."""
     from sklearn.ensemble import HistGradientBoostingClassifier
 
+    both = np.concatenate([one, other])
+    edges = tuple(_edges(column) for column in both.T)
+    binned = _binned(both, edges)
+    useful = np.flatnonzero((binned != binned[:1]).any(axis=0))
+    if not len(useful):
+        return Apart(edges, useful, None)
     trees = HistGradientBoostingClassifier(
         max_iter=ROUNDS,
         max_leaf_nodes=LEAVES,
@@ -31,12 +60,24 @@ def fitted(
         early_stopping=False,  # pyright: ignore[reportArgumentType]  # its annotation names only the default
         random_state=0,
     )
-    return trees.fit(np.concatenate([one, other]), np.repeat([0, 1], [len(one), len(other)]))
+    trees.fit(binned[:, useful], np.repeat([0, 1], [len(one), len(other)]))
+    return Apart(edges, useful, trees)
 
 
-def scores(trees: "HistGradientBoostingClassifier", rows: Float32[np.ndarray, "rows columns"]) -> "np.ndarray":
-    """Give the logarithm of the odds that a row is one of the others; higher is more like them."""
-    return np.asarray(trees.decision_function(rows), dtype=np.float64)
+def _edges(column: "np.ndarray") -> "np.ndarray":
+    known = column[~np.isnan(column)]
+    if not len(known):
+        return known
+    return np.unique(np.quantile(known, np.arange(1, BINS) / BINS, method="inverted_cdf"))
+
+
+def _binned(rows: "np.ndarray", edges: "tuple[np.ndarray, ...]") -> "np.ndarray":
+    """Give the bin of each value; above the largest edge is a bin of its own."""
+    found = np.zeros(rows.shape, dtype=np.float64)
+    for place, cuts in enumerate(edges):
+        column = rows[:, place]
+        found[:, place] = np.where(np.isnan(column), 0, np.searchsorted(cuts, column, side="left") + 1)
+    return found
 
 
 def density_ratio(
@@ -52,7 +93,9 @@ def density_ratio(
     found = np.empty(len(before)), np.empty(len(now))
     for fold in range(FOLDS):
         ones, others = before[folds[0] != fold], now[folds[1] != fold]
-        trees, fair = fitted(ones, others), np.log(len(others) / len(ones))
+        apart, fair = fitted(ones, others), np.log(len(others) / len(ones))
+        if apart.trees is None:
+            fair = 0.0
         for place, rows in enumerate((before, now)):
-            found[place][folds[place] == fold] = np.exp(scores(trees, rows[folds[place] == fold]) - fair)
+            found[place][folds[place] == fold] = np.exp(apart.scores(rows[folds[place] == fold]) - fair)
     return found

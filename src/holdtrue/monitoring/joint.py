@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float32
 
-from holdtrue.monitoring.apart import fitted, scores
+from holdtrue.monitoring.apart import Apart, fitted
 from holdtrue.statistics.two_samples import log_evidence, stability
 
 JOINT = "(joint)"
@@ -57,14 +57,14 @@ def joint(
     halves = now[:MOST_ROWS:2], now[1:MOST_ROWS:2]
     logs, sizes, losses = [], [], np.zeros(len(names))
     for mine, other in (halves, halves[::-1]):
-        trees = fitted(learning, mine)
-        learnt = np.concatenate([scores(trees, learning), scores(trees, mine)])
+        apart = fitted(learning, mine)
+        learnt = np.concatenate([apart.scores(learning), apart.scores(mine)])
         edges = np.unique(np.quantile(learnt, np.arange(1, BINS) / BINS))
-        found = [_counts(scores(trees, rows), edges) for rows in (testing, other)]
+        found = [_counts(apart.scores(rows), edges) for rows in (testing, other)]
         logs.append(float(log_evidence(found[0], found[1])[0]))
         sizes.append(float(stability(found[0], found[1])[0]))
         if logs[-1] > WORTH_A_LOOK:
-            losses += _losses(trees, testing, other)
+            losses += _losses(apart, testing, other)
     together = float(np.logaddexp(*logs)) - math.log(2)
     most = max(float(losses.max()), 0.0)
     order = [place for place in np.argsort(-losses, kind="stable")[:MOST_NAMED] if losses[place] > TELLING * most]
@@ -75,12 +75,12 @@ def _counts(values: "np.ndarray", edges: "np.ndarray") -> "np.ndarray":
     return np.bincount(np.searchsorted(edges, values, side="right"), minlength=len(edges) + 1)[None, :]
 
 
-def _losses(trees: object, one: "np.ndarray", other: "np.ndarray") -> "np.ndarray":
+def _losses(apart: Apart, one: "np.ndarray", other: "np.ndarray") -> "np.ndarray":
     """Say for each column how much closer the scores of both samples come when its values are mixed."""
     chance = np.random.default_rng(SEED)
 
     def distance(first: "np.ndarray", second: "np.ndarray") -> float:
-        said = [scores(trees, rows) for rows in (first, second)]  # pyright: ignore[reportArgumentType]
+        said = [apart.scores(rows) for rows in (first, second)]
         return float(said[1].mean() - said[0].mean())
 
     whole = distance(one, other)

@@ -113,7 +113,7 @@ class Sampler:
         """Lay columns side by side as numbers: a text is the number of its bin."""
         found: list[np.ndarray] = [np.asarray(columns[name], dtype=np.float64) for name in self._numbers]
         found += [ruler.places(columns[ruler.name]).astype(np.float64) for ruler in self._texts]
-        return np.stack(found, axis=1).astype(np.float32) if found else np.empty((rows, 0), dtype=np.float32)
+        return _narrow(np.stack(found, axis=1)) if found else np.empty((rows, 0), dtype=np.float32)
 
     def held(self) -> Rows | None:
         """Give the held-out rows, as rows of now are given."""
@@ -171,7 +171,7 @@ class Sampler:
         return Rows(
             names=(*self._numbers, *(ruler.name for ruler in self._texts), ANSWERED),
             is_text=np.array(is_text),
-            columns=np.concatenate([columns, np.asarray(answer, dtype=np.float32)[:, None]], axis=1),
+            columns=np.concatenate([columns, _narrow(np.asarray(answer))[:, None]], axis=1),
             predictions=answered,
             stand_for=stand_for,
         )
@@ -221,6 +221,12 @@ def marks_of(id: str, rows: Iterable[int]) -> UInt64[np.ndarray, " rows"]:
     mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return mixed ^ (mixed >> np.uint64(31))
+
+
+def _narrow(values: "np.ndarray") -> "np.ndarray":
+    """Keep half of each number's bits; what is too large for them is the largest there is."""
+    most = np.finfo(np.float32).max
+    return np.clip(values, -most, most).astype(np.float32)
 
 
 def _some(values: "np.ndarray | Texts", index: "np.ndarray") -> "np.ndarray | Texts":
