@@ -26,6 +26,9 @@ install-core: $(VENV)/.core
 
 demo: $(VENV)/.core
 	cd examples/hotel_cancellations && ../../$(BIN)/holdtrue run && ../../$(BIN)/python live.py
+	@echo && echo "Its life in four months of bookings, with a small tree that ages fast (docs/tutorial/whole-life.md):"
+	cd examples/hotel_cancellations && ../../$(BIN)/holdtrue simulate --profile life --start 2016-10-01 --end 2017-01-25 \
+	  --step 7d --labels-after reservation_status_date --rows-per-request 2
 
 tools:
 	@.ci/tools
@@ -58,4 +61,4 @@ docs: install
 check: lint types layers docs all-tests
 
 clean:
-	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis .import_linter_cache examples/*/.holdtrue
+	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis .import_linter_cache examples/*/.holdtrue examples/*/simulation.html

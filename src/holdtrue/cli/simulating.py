@@ -220,9 +220,10 @@ def _page(found: "Simulated") -> str:
         (number(found.count("retrain")), "retrains"),
         (number(found.count("promotion")), "promotions"),
         (number(found.count("rollback")), "rollbacks"),
-        (number(found.count("given up")), "given up undecided"),
         (number(found.lost), "acknowledged, and lost"),
     ]
+    if found.count("given up"):
+        facts.insert(-1, (number(found.count("given up")), "given up undecided"))
     return page(
         scene,
         title=f"{found.project}, lived through again",

@@ -93,8 +93,8 @@ def as_predictions(truth: Float64[np.ndarray, " rows"], answers: Matrix, classes
     return Predictions(truth=truth, classes=classes, probabilities=answers, decisions=decisions)
 
 
-def learn(prepared: Prepared, project: Project, *, journal: Path, also: Sequence[str], tell: Tell) -> Learnt:
-    """Search, choose and fit; `also` names more baselines, those that promises speak of."""
+def learn(prepared: Prepared, project: Project, *, journal: Path, baselines: Sequence[str], tell: Tell) -> Learnt:
+    """Search, choose and fit, beside baselines of these names."""
     terms = terms_of(prepared, project)
     everything = Examples(frame=prepared.frame, y=prepared.truth)
     train, validation = everything.take(prepared.parts.train), everything.take(prepared.parts.validation)
@@ -106,10 +106,7 @@ def learn(prepared: Prepared, project: Project, *, journal: Path, also: Sequence
     known = np.concatenate([prepared.parts.train, prepared.parts.validation])
     tell("fit")
     champion = encode_and_fit(trials.best.learner, settings, everything.take(known), terms)
-    baselines = {
-        name: encode_and_fit(name, {}, everything.take(known), terms)
-        for name in dict.fromkeys([prepared.task.trivial, prepared.task.simple, *also])
-    }
+    beside = {name: encode_and_fit(name, {}, everything.take(known), terms) for name in dict.fromkeys(baselines)}
     tell("out-of-fold predictions")
     truth, answers = _unseen(prepared, project, champion, known, terms)
     calibration = threshold = around = None
@@ -123,7 +120,7 @@ def learn(prepared: Prepared, project: Project, *, journal: Path, also: Sequence
     return Learnt(
         champion=champion,
         trials=trials,
-        baselines=baselines,
+        baselines=beside,
         calibration=calibration,
         threshold=threshold,
         limits=around,

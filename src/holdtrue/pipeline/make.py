@@ -71,14 +71,21 @@ class Made:
         return run(self.ready, frame)
 
 
-def make(workspace: Workspace, taken: Taken, *, journal: Path, now: datetime, tell: Tell) -> Made:
-    """Walk from a snapshot to a named candidate; the same lineage gives the same digest."""
+def make(
+    workspace: Workspace, taken: Taken, *, journal: Path, now: datetime, tell: Tell, has_rival: bool = False
+) -> Made:
+    """Walk from a snapshot to a named candidate; the same lineage gives the same digest.
+
+    What is held against a champion anyway (`has_rival`) needs no simple baseline, unless a promise names it.
+    """
     project = workspace.project
     prepared = prepare(workspace, taken, now=now, tell=tell)
     check_names(workspace.loaded, prepared.task_name)
     check_rows(workspace.loaded, prepared)
-    also = [entry.beats.baseline for entry in project.promises if entry.beats and entry.beats.baseline != "champion"]
-    learnt = learn(prepared, project, journal=journal, also=also, tell=tell)
+    promised = [entry.beats.baseline for entry in project.promises if entry.beats]
+    usual = [prepared.task.trivial, *([] if has_rival else [prepared.task.simple])]
+    baselines = [*usual, *(name for name in promised if name != "champion")]
+    learnt = learn(prepared, project, journal=journal, baselines=baselines, tell=tell)
     tell("export")
     deployed = deployed_of(prepared, project, learnt)
     model = assemble(deployed, learnt.champion.fitted)

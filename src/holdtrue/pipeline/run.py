@@ -130,7 +130,7 @@ def _walked(walk: Walk, taken: Callable[[], Taken] | None) -> Outcome:
     rows = taken() if taken else take(workspace, tell=walk.tell)
     journal = workspace.home.run_folder(rows.snapshot.digest[:16]) / "trials.jsonl"
     journal.parent.mkdir(parents=True, exist_ok=True)
-    made = make(workspace, rows, journal=journal, now=walk.now, tell=walk.tell)
+    made = make(workspace, rows, journal=journal, now=walk.now, tell=walk.tell, has_rival=walk.overlapping)
     uses = _uses(walk, made)
     alpha = alpha_for_use(uses, 1 - workspace.project.confidence)
     judgement = examine(
