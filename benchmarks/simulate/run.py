@@ -59,7 +59,10 @@ HOTELS = Table(
   time: [arrival_date_year, arrival_date_month, arrival_date_day_of_month]
   drop: [reservation_status, reservation_status_date, assigned_room_type]""",
     promise="{quality: {metric: roc_auc, at_least: 0.80}}, {complete: {breaches_at_most: 1%}}",
-    words=("--start", "2016-06-01", "--labels-after", "reservation_status_date", "--rows-per-request", "2", "--step", "2d"),
+    words=(
+        *("--start", "2016-06-01", "--labels-after", "reservation_status_date"),
+        *("--rows-per-request", "2", "--step", "2d"),
+    ),
     window="14d",
 )
 TABLES = {

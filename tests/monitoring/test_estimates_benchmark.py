@@ -1,4 +1,4 @@
-"""The benchmark of estimates with few windows: they hold where only the inputs moved, and are off where the truth did."""
+"""The benchmark of estimates with few windows: they hold where inputs moved, and are off where the truth did."""
 
 import os
 import subprocess

@@ -92,7 +92,7 @@ def why(
     folder: Folder = HERE,
     as_json: AsJson = False,
 ) -> int:
-    """Say what is wrong now, or why something is as it is, and what to do."""
+    """Say what is wrong now, or why something is as it is."""
     from holdtrue.cli.verbs import why
 
     return why(about, folder, as_json=as_json)
