@@ -76,6 +76,7 @@ def judged(predictions: Predictions, frame: pl.DataFrame) -> dict[str, Slice]:
     return {each.name: each for each in slices(predictions, frame, "log_loss", 0.95, 0) if each.found == "category"}
 
 
+@pytest.mark.slow
 def test_copies_in_clusters_make_a_slice_no_surer() -> None:
     predictions, frame = world(5, 1000)
     index = np.repeat(np.arange(1000), 5)

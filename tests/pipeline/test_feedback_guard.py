@@ -50,6 +50,7 @@ def quality(there: Lived) -> Quality:
     ).quality
 
 
+@pytest.mark.slow
 def test_labels_that_one_decision_alone_gets_are_seen(visited: Lived) -> None:
     served(visited)
     found = quality(visited).feedback
@@ -75,6 +76,7 @@ def test_labels_of_all_rows_are_no_loop_that_feeds_itself(visited: Lived) -> Non
     assert not quality(visited).feedback.steered
 
 
+@pytest.mark.slow
 def test_the_loop_is_told_and_its_brake_says_which_rows_have_no_labels(visited: Lived) -> None:
     served(visited)
     now_us = visited.until_us + 24 * HOUR_US

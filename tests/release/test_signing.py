@@ -175,7 +175,7 @@ def test_a_changed_file_is_named(folder: Path, store: Path) -> None:
 
 
 @pytest.mark.slow
-def test_verifying_alone_takes_half_a_second_at_most(store: Path) -> None:
+def test_verifying_alone_takes_a_second_at_most(store: Path) -> None:
     code = (
         "import sys, time; from pathlib import Path; start = time.process_time();"
         "from holdtrue.release.signing import trusted_keys, verify;"
@@ -192,7 +192,7 @@ def test_verifying_alone_takes_half_a_second_at_most(store: Path) -> None:
         )
         for _ in range(3)
     ]
-    assert min(took) <= 0.5
+    assert min(took) <= 1.0
 
 
 def test_the_heavy_library_is_imported_only_to_sign_or_verify() -> None:

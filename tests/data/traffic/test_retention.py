@@ -136,6 +136,7 @@ def test_manifests_of_parts_that_were_left_as_they_are_have_no_new_fields(tmp_pa
     assert b"revision" not in text
 
 
+@pytest.mark.slow
 def test_labels_are_taken_out_of_every_part_and_nothing_else_is(tmp_path: Path) -> None:
     log(tmp_path)
     before = {one.id: one for one in receipts(tmp_path)}
