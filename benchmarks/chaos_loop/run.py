@@ -115,7 +115,7 @@ class Chaos:
                 self.up.run(1.0)
 
     def wait_for_work(self, kind: str) -> None:
-        """Wait a while until the loop is at something new; after a kill its lease may last longer."""
+        """Wait a while until the loop is at something new."""
         before, until_s = "", time.monotonic() + WORK_S
         while time.monotonic() < until_s:
             self.up.run(0.5)
@@ -450,8 +450,8 @@ def page(result: dict[str, Any]) -> str:
     if not any(row["promotions"] for row in rows):
         lines += [
             "",
-            "No challenger lived to be promoted here: a loop that is killed waits for the end of its lease, two",
-            "minutes, and was killed again before a canary ended. Promotions among kills are those of loop_simulation.",
+            "No challenger lived to be promoted here: each loop was killed again before a canary ended. Promotions",
+            "among kills are those of loop_simulation.",
         ]
     machine = f"{result['machine']}; {result['versions']}; {result['date']}; commit {result['commit'][:12]}"
     return "\n".join([*lines, "", machine, ""])

@@ -74,6 +74,13 @@ def test_one_leads_until_its_lease_ends(kept: LoopStore) -> None:
     assert kept.acquire("one", 2 * LEASE_US) is None
 
 
+def test_the_lease_of_a_dead_worker_is_taken_over_at_once(kept: LoopStore) -> None:
+    first = lead(kept)
+    assert kept.acquire("two", 1, lambda name: name == "three") is None
+    assert kept.acquire("two", 1, lambda name: name == "one") == first + 1
+    assert kept.acquire("one", 2) is None
+
+
 def test_a_lease_that_is_given_back_is_free_at_once(kept: LoopStore) -> None:
     token = lead(kept)
     kept.release(token)

@@ -249,7 +249,10 @@ def test_work_whose_leader_died_before_it_began_is_not_begun(there: Lived, loop:
 
 @pytest.mark.slow
 def test_workers_that_are_killed_again_and_again_come_to_the_same_end(there: Lived) -> None:
-    """`holdtrue loop run` is killed at moments that nobody chose, until the comparison is done."""
+    """`holdtrue loop run` is killed at moments that nobody chose, until the comparison is done.
+
+    Each takes the lease of the one before at once.
+    """
     holdtrue("loop", "run", "--once", folder=there.folder)
     assert holdtrue("loop", "train", folder=there.folder).code == 0
     for kill_s in (3.0, 6.0, 400.0):
@@ -259,8 +262,6 @@ def test_workers_that_are_killed_again_and_again_come_to_the_same_end(there: Liv
             time.sleep(0.2)
         process.kill()
         process.communicate()
-        # The lease of who was killed must end, which takes two minutes: this is the same as waiting for that.
-        LoopStore(keeper=there.keeper).release(_token(there))
         if isinstance(_awaited(there), StartShadow):
             break
     found = state(there)

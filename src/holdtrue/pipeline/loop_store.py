@@ -71,13 +71,14 @@ class LoopStore:
         row = self._read(lambda connection: _row(connection, self.keeper.project))
         return ("", 0) if row is None else (row.holder, row.until_us)
 
-    def acquire(self, holder: str, now_us: int) -> int | None:
-        """Get or keep the lease; None while another worker has it."""
+    def acquire(self, holder: str, now_us: int, is_dead: Callable[[str], bool] = lambda _: False) -> int | None:
+        """Get or keep the lease; None while another worker has it, unless that one is known to be dead."""
 
         def acquired(connection: Connection) -> int | None:
             row = _known(connection, self.keeper.project)
             # A lease that ends far in the future was given by a clock that was wrong since.
-            if row.holder not in ("", holder) and now_us < row.until_us <= now_us + LEASE_US:
+            lasts = now_us < row.until_us <= now_us + LEASE_US
+            if row.holder not in ("", holder) and lasts and not is_dead(row.holder):
                 return None
             token = row.token + (row.holder != holder)
             self._set(connection, holder=holder, token=token, until_us=now_us + LEASE_US)

@@ -5,9 +5,6 @@ transaction before anything is done; a deed that was not reported is done again,
 killed at any line, and another worker goes on.
 """
 
-import os
-import secrets
-import socket
 import threading
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager, suppress
@@ -21,6 +18,7 @@ from holdtrue.loop.controller import step
 from holdtrue.loop.events import ChampionMoved, Event, Failed, Ticked
 from holdtrue.loop.policy import DAY_US, MINUTE_US, Policy
 from holdtrue.loop.state import State
+from holdtrue.pipeline.alive import Sign, is_dead, sweep
 from holdtrue.pipeline.keeping import Keeper
 from holdtrue.pipeline.loop_child import Child
 from holdtrue.pipeline.loop_deeds import CHAMPION, Doer
@@ -64,19 +62,22 @@ class Loop:
         self._environ = environ
         self._policy = policy_of(workspace.project)
         self._store = LoopStore(keeper=keeper)
-        self._holder = f"{socket.gethostname()} {os.getpid()} {secrets.token_hex(4)}"
         self._token: int | None = None
         self._apart = apart
         self._child: Child | None = None
         self._looker = Looker(workspace, keeper, Again(keeper), tell)
         self._store.begin(self._champion()[0], now_us())
+        self._workers = keeper.home.path / "workers"
+        self._sign = Sign(self._workers)
 
     def turn(self) -> tuple[str, ...]:
         """Look and decide, or do what was decided before; gives what that was, nothing when there was nothing.
 
         A worker that does not lead gives nothing. Raises `HoldtrueError` when what it needs cannot be read.
         """
-        self._token = self._store.acquire(self._holder, self._now_us())
+        before, self._token = self._token, self._acquire()
+        if self._token not in (None, before):
+            sweep(self._workers)  # nobody asks for the leader of before again
         if self._child is not None and self._child.token != self._token:
             self._child.end()  # it would be refused
             self._child = None
@@ -103,6 +104,11 @@ class Loop:
             with suppress(HoldtrueError, OSError):
                 self._store.release(self._token)
             self._token = None
+        self._sign.close()
+
+    def _acquire(self) -> int | None:
+        """Get or keep the lease; that of a worker which was killed on this machine is taken over at once."""
+        return self._store.acquire(self._sign.name, self._now_us(), lambda name: is_dead(self._workers, name))
 
     def _decided(self) -> list[str]:
         """Take all that is new into the state."""
@@ -225,7 +231,7 @@ class Loop:
         def beat() -> None:
             while not ended.wait(HEARTBEAT_S):
                 with suppress(HoldtrueError, OSError):
-                    self._store.acquire(self._holder, self._now_us())
+                    self._acquire()
 
         beating = threading.Thread(target=beat, name="lease", daemon=True)
         beating.start()
