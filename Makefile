@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Compiled code lies in this checkout and is kept: the tests start hundreds of processes, each of which would compile anew.
+export PYTHONDONTWRITEBYTECODE :=
 # Two tests at once on two cores: the libraries below need not multiply that.
 TESTS := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(VENV)/bin/pytest -q -n 2
 
@@ -33,9 +35,9 @@ demo: $(VENV)/.core
 tools:
 	@.ci/tools
 
-# The fast tier: every test that takes under a second or so.
+# The fast tier: every test that takes under a second or so, with a quarter of the examples of the property tests.
 test: install tools
-	$(TESTS) --dist loadfile -m "not slow" || .ci/once-more
+	$(TESTS) --dist loadfile --hypothesis-profile quick -m "not slow" || .ci/once-more
 
 # What has pins of its own, or is large, lives in environments inside ours: public clients, Helm, Ray, Schemathesis.
 clients: install

@@ -19,6 +19,7 @@ STAGES = (
 install_import_hook([f"holdtrue.{stage}" for stage in STAGES], f"{tests.checked.__name__}.checked")
 
 settings.register_profile("steady", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("quick", settings.get_profile("steady"), max_examples=25)
 settings.load_profile("steady")
 
 collect_ignore = ["tests/serving/clients"]  # they run in environments that have what they import

@@ -1,6 +1,7 @@
 """The rules of style that a machine can count."""
 
 import ast
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,11 @@ import pytest
 ROOT = Path(__file__).parent.parent
 SOURCES = sorted((ROOT / "src" / "holdtrue").rglob("*.py"))
 TESTS = sorted((ROOT / "tests").rglob("*.py"))
+
+
+@cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
 
 
 def lines(path: Path) -> int:
@@ -24,14 +30,14 @@ def test_functions_stay_short() -> None:
     long = [
         f"{path.relative_to(ROOT)}:{node.lineno} {node.name}"
         for path in SOURCES
-        for node in ast.walk(ast.parse(path.read_text()))
+        for node in ast.walk(parsed(path))
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and (node.end_lineno or 0) - node.lineno >= 50
     ]
     assert not long
 
 
 def test_every_module_says_what_it_is_for() -> None:
-    silent = [str(path.relative_to(ROOT)) for path in SOURCES if not ast.get_docstring(ast.parse(path.read_text()))]
+    silent = [str(path.relative_to(ROOT)) for path in SOURCES if not ast.get_docstring(parsed(path))]
     assert not silent
 
 
@@ -40,7 +46,7 @@ def test_a_package_shows_few_names() -> None:
     for path in SOURCES:
         if path.name != "__init__.py":
             continue
-        for node in ast.parse(path.read_text()).body:
+        for node in parsed(path).body:
             if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
                 assert isinstance(node.value, ast.List)
                 if len(node.value.elts) > 12:
@@ -53,7 +59,7 @@ def test_there_is_no_code_from_data() -> None:
     banned = {"eval", "exec", "pickle", "dill", "joblib", "cloudpickle", "marshal", "shelve"}
     used: list[str] = []
     for path in SOURCES:
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in ast.walk(parsed(path)):
             names: list[str] = []
             if isinstance(node, ast.Import):
                 names = [alias.name.split(".")[0] for alias in node.names]

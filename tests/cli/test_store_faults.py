@@ -183,6 +183,7 @@ def test_a_database_that_is_none_is_refused(made: Path, tmp_path: Path) -> None:
     assert "WRONG" in doctor.out
 
 
+@pytest.mark.slow
 def test_a_lost_database_is_told_by_the_checkpoint(made: Path, tmp_path: Path) -> None:
     folder = copied(made, tmp_path)
     (folder / ".holdtrue" / "holdtrue.db").unlink()

@@ -215,6 +215,7 @@ def test_a_signing_key_that_others_can_read_is_refused(made: Path, tmp_path: Pat
     assert f"chmod 600 {key}" in done.err
 
 
+@pytest.mark.slow
 def test_doctor_finds_a_broken_release(made: Path, tmp_path: Path) -> None:
     folder = copied(made, tmp_path)
     assert holdtrue("doctor", folder=folder).code == 0
@@ -227,6 +228,7 @@ def test_doctor_finds_a_broken_release(made: Path, tmp_path: Path) -> None:
     assert "model.onnx changed since it was signed" in wrong["told"]
 
 
+@pytest.mark.slow
 def test_a_changed_project_does_not_change_what_answers(made: Path, tmp_path: Path) -> None:
     folder = copied(made, tmp_path)
     (folder / "holdtrue.yaml").write_text(PROJECT.replace("seed: 7", "seed: 8"))

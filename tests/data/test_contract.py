@@ -55,6 +55,7 @@ def contracts(draw: st.DrawFn) -> Contract:
     return Contract(fields=made, key=key, freshness=fresh)
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(contracts())
 def test_a_contract_is_the_same_after_json_and_after_yaml(contract: Contract) -> None:

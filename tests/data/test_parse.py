@@ -41,6 +41,7 @@ def column(values: list[Any], **described: Any) -> list[Any]:
     return parse(contract, pl.DataFrame({"x": values}, strict=False)).to_series().to_list()
 
 
+@pytest.mark.slow
 @settings(max_examples=15, deadline=None)
 @given(st.lists(st.tuples(*[CELLS] * 5), min_size=1, max_size=12))
 def test_row_by_row_equals_the_whole_table(rows: list[tuple[str | None, ...]]) -> None:

@@ -111,6 +111,7 @@ def test_671_a_one_hot_encoder_that_encodes_otherwise_than_in_training_is_refuse
         prove_converted(passengers(gaps=True), LogisticRegression())
 
 
+@pytest.mark.slow
 def test_4130_a_tree_behind_a_float32_scaler_is_refused() -> None:
     """Scaled in float32 instead of float64, some rows lie on the other side of a split. Today's converter does so."""
     with pytest.raises(Refused, match=r"probabilities: \d+ of 600 real rows"):

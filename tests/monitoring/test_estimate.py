@@ -177,6 +177,7 @@ def test_what_is_no_metric_of_these_answers_is_left_out() -> None:
     assert estimated([pledge("mae"), pledge("no such metric")], held, now, NONE, confidence=0.95) == ()
 
 
+@pytest.mark.slow
 def test_it_says_what_it_assumes_wherever_it_goes_and_the_same_each_time() -> None:
     chance = np.random.default_rng(16)
     held, _ = rows_of(chance, 400)

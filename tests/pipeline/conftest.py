@@ -9,6 +9,7 @@ from holdtrue.pipeline.keeping import Keeper
 from holdtrue.pipeline.replay import Ready, ready_model
 from tests.pipeline.lived import Lived, lived, made
 from tests.pipeline.recorded import Recorder, store
+from tests.shared import made_once
 
 
 @pytest.fixture(scope="session")
@@ -41,7 +42,7 @@ def recorder(keeper: Keeper, waves_ready: Ready) -> Recorder:
 @pytest.fixture(scope="session")
 def visits_made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project folder with a champion that was trained from a file. Read only: `visited` is a copy."""
-    return made(tmp_path_factory.mktemp("visits") / "project")
+    return made_once(tmp_path_factory, "visits", lambda folder: made(folder / "project")) / "project"
 
 
 @pytest.fixture(scope="session")

@@ -57,6 +57,7 @@ def test_labels_that_one_decision_alone_gets_are_seen(visited: Lived) -> None:
     assert (found.unlabelled, found.exploration) == (("no",), 0.0)
 
 
+@pytest.mark.slow
 def test_labels_that_come_in_spite_of_the_decision_are_the_exploration(visited: Lived) -> None:
     served(visited, seldom=30)
     found = quality(visited).feedback
@@ -64,6 +65,7 @@ def test_labels_that_come_in_spite_of_the_decision_are_the_exploration(visited: 
     assert 0 < found.exploration < 0.1
 
 
+@pytest.mark.slow
 def test_rows_that_chance_sent_elsewhere_are_exploration_too(visited: Lived) -> None:
     served(visited, canary=True)
     found = quality(visited).feedback
@@ -71,6 +73,7 @@ def test_rows_that_chance_sent_elsewhere_are_exploration_too(visited: Lived) -> 
     assert found.exploration == pytest.approx(0.1, abs=0.02)
 
 
+@pytest.mark.slow
 def test_labels_of_all_rows_are_no_loop_that_feeds_itself(visited: Lived) -> None:
     served(visited, seldom=1)
     assert not quality(visited).feedback.steered

@@ -133,6 +133,7 @@ def test_labels_whose_key_names_the_person_go_and_the_certificate_says_so(record
     assert forget(recorder.keeper, "7", column="guest", now=NOW).anything is False
 
 
+@pytest.mark.slow
 def test_labels_by_the_column_that_requests_name_the_person_by_go_without_saying_which(recorder: Recorder) -> None:
     body = json.dumps({"age": 30, "city": "Oslo", "guest": 7, "booking": 12}).encode()
     recorder.answer([Request(wire="rows", body=body, person="7")])

@@ -202,6 +202,7 @@ def test_a_damaged_log_is_told_and_the_rest_is_read(visited: Lived) -> None:
     assert "are damaged" in going.left.notes()[-1]
 
 
+@pytest.mark.slow
 def test_a_label_by_what_names_a_row_in_the_business_finds_its_prediction(visited: Lived) -> None:
     (row,) = later(1)
     body = json.dumps({**json.loads(asked(row).body), "id": 7}).encode()
@@ -270,6 +271,7 @@ def test_rows_are_put_together_a_batch_at_a_time(visited: Lived, monkeypatch: py
     assert [batch.num_rows for batch in going.batches()] == [8, 8, 8, 6]
 
 
+@pytest.mark.slow
 def test_every_release_of_the_endpoint_has_rows_to_give(visited: Lived) -> None:
     """The champion and another one: here the same graph under both names, as only receipts tell them apart."""
     visited.serve(later(2))

@@ -85,6 +85,7 @@ def left_over(place: Path) -> list[str]:
     return [path.name for path in place.glob(".tmp-*")]
 
 
+@pytest.mark.slow
 def test_the_parts_in_their_order_are_what_predict_writes(
     bundle: Bundle, ready: Predictor, folder: Path, tmp_path: Path
 ) -> None:
@@ -95,6 +96,7 @@ def test_the_parts_in_their_order_are_what_predict_writes(
     assert left_over(tmp_path) == []
 
 
+@pytest.mark.slow
 def test_the_manifest_counts_and_names_every_part(bundle: Bundle, folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     predict_over(bundle, folder, out, engine=here, tell=silent)
@@ -119,6 +121,7 @@ def test_the_same_folder_gives_the_same_bytes(bundle: Bundle, folder: Path, tmp_
         assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes()
 
 
+@pytest.mark.slow
 def test_breaches_are_counted_over_all_blocks_with_the_first_row_of_the_folder(bundle: Bundle, tmp_path: Path) -> None:
     made = tmp_path / "in"
     made.mkdir()
@@ -130,6 +133,7 @@ def test_breaches_are_counted_over_all_blocks_with_the_first_row_of_the_folder(b
     assert told == "column 'age': 3 of 9 values lie outside [0, 99]; the first is -5 in row 5."
 
 
+@pytest.mark.slow
 def test_an_engine_that_fails_leaves_nothing(bundle: Bundle, folder: Path, tmp_path: Path) -> None:
     def failing(bundle: Bundle, blocks: Sequence[Block], building: Path) -> Iterator[Part]:
         yield from here(bundle, blocks[:1], building)
@@ -141,6 +145,7 @@ def test_an_engine_that_fails_leaves_nothing(bundle: Bundle, folder: Path, tmp_p
     assert left_over(tmp_path) == []
 
 
+@pytest.mark.slow
 def test_a_block_without_an_answer_is_no_success(bundle: Bundle, folder: Path, tmp_path: Path) -> None:
     def forgetful(bundle: Bundle, blocks: Sequence[Block], building: Path) -> Iterator[Part]:
         yield from here(bundle, blocks[1:], building)
@@ -150,6 +155,7 @@ def test_a_block_without_an_answer_is_no_success(bundle: Bundle, folder: Path, t
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_parts_that_another_machine_kept_to_itself_are_missed(bundle: Bundle, folder: Path, tmp_path: Path) -> None:
     def elsewhere(bundle: Bundle, blocks: Sequence[Block], building: Path) -> Iterator[Part]:
         yield from here(bundle, blocks, tmp_path / "its own disk")
@@ -159,6 +165,7 @@ def test_parts_that_another_machine_kept_to_itself_are_missed(bundle: Bundle, fo
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_what_a_killed_run_left_is_cleared_and_two_at_once_are_not_mixed(
     bundle: Bundle, folder: Path, tmp_path: Path
 ) -> None:

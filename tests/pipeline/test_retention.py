@@ -90,6 +90,7 @@ def announced(folder: Path) -> list[Entry]:
     return [entry for entry in keeper_at(folder).ledger(limit=200).rows if entry.action == ACTION]
 
 
+@pytest.mark.slow
 def test_old_traffic_goes_and_what_is_asked_of_it_says_when_and_why(folder: Path) -> None:
     before = served(folder)
     assert [item.kind for item in gc(folder, delete=False)] == ["traffic", "traffic"]

@@ -68,6 +68,7 @@ def test_the_parts_add_up_to_the_answer(seed: int) -> None:
     assert found.answer == pytest.approx(float(answer(ROW)[0]), abs=1e-12)
 
 
+@pytest.mark.slow
 def test_the_errors_are_honest() -> None:
     wanted = exact()
     runs = 400
@@ -113,6 +114,7 @@ def test_a_personal_column_is_not_shown(recorder: Recorder) -> None:
     assert "personal" in text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("made", "classes", "said"),
     [

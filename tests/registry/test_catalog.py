@@ -184,6 +184,7 @@ def walk(database: Database, limit: int, between: Callable[[], None] = lambda: N
 SOME_RUNS = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 999)), unique_by=lambda run: run[1], max_size=40)
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(SOME_RUNS, st.integers(1, 12))
 def test_the_pages_together_are_the_whole_list_in_order(made: list[tuple[int, int]], limit: int) -> None:

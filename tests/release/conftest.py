@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.shared import made_once
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -13,6 +14,4 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store with one release in it, not to be changed: copy the release to harm it."""
     from made_release import written
 
-    place = tmp_path_factory.mktemp("store")
-    written(place)
-    return place
+    return made_once(tmp_path_factory, "store", written)

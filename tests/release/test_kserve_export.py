@@ -67,6 +67,7 @@ def test_the_storage_is_named_by_the_release_it_holds(exported: Path, release: P
     assert container(exported)["args"][:2] == ["serve", "/mnt/models"]
 
 
+@pytest.mark.slow
 def test_the_release_in_it_is_untouched_and_the_key_beside_it_opens_it(
     exported: Path, release: Path, tmp_path: Path
 ) -> None:

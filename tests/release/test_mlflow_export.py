@@ -111,6 +111,7 @@ def test_the_description_is_one_that_mlflow_reads(exported: Path) -> None:
     assert yaml.safe_load((exported / "conda.yaml").read_text())["dependencies"][-1] == {"pip": pinned}
 
 
+@pytest.mark.slow
 def test_the_answers_are_those_that_were_announced(exported: Path, release: Path) -> None:
     described = yaml.safe_load((exported / "MLmodel").read_text())
     types = {"string": pl.String, "long": pl.Int64, "float": pl.Float32, "double": pl.Float64}
@@ -186,6 +187,7 @@ def test_mlflow_answers_the_same_numbers(exported: Path, release: Path) -> None:
     assert_frame_equal(pl.from_pandas(answers).cast(dict(wanted.schema)), wanted, check_exact=True)  # pyright: ignore
 
 
+@pytest.mark.slow
 def test_the_example_reads_back_as_the_golden_rows_it_was_made_from(exported: Path) -> None:
     golden = pl.read_parquet(exported / "data" / "golden.parquet").head(3)
     example: Any = json.loads((exported / "input_example.json").read_text())

@@ -78,6 +78,7 @@ def test_a_predictor_says_whose_answers_these_are(ready: Predictor, place: Path)
     assert "bit for bit" in ready.finding.statements[0]
 
 
+@pytest.mark.slow
 def test_regression_gives_a_value_with_its_interval(tmp_path: Path) -> None:
     made = Graph()
     doubled = made.cast(made.node("Mul", made.input("value", NUMBER), made.constant(np.array([[2.0]]))), 1)
@@ -93,6 +94,7 @@ def test_regression_gives_a_value_with_its_interval(tmp_path: Path) -> None:
     assert answers.row(0) == (2.0, 1.0, 3.0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("contract", [b"{}", b"no json", b"[" * 100_000, b'{"fields": 7}'])
 def test_a_contract_that_cannot_be_read_is_refused(contract: bytes, tmp_path: Path) -> None:
     release = written(tmp_path, parts(contract=contract))

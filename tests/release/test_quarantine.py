@@ -26,6 +26,7 @@ def asked(model: bytes, limits: Limits | None = None) -> Finding:
     )
 
 
+@pytest.mark.slow
 def test_a_good_model_is_admitted_with_what_was_shown() -> None:
     found = asked(GOOD)
     assert found.statements == ("53 golden rows give the stored answers bit for bit",)
@@ -135,6 +136,7 @@ def test_a_hostile_model_is_refused_though_our_own_key_signed_it(name: str, tmp_
     assert words in str(told.value)
 
 
+@pytest.mark.slow
 def test_a_manifest_that_names_other_columns_is_refused(tmp_path: Path) -> None:
     core = replace(PARTS.core, inputs=PARTS.core.inputs[:1])
     made = written(tmp_path, Parts(core=core, files=PARTS.files))

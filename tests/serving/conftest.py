@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from tests.cli.driver import launched
 from tests.serving.endpoint import Served, copied, serving, trips
+from tests.shared import made_once
 
 from holdtrue.pipeline.keeping import keeper_of
 from holdtrue.release.predictor import Predictor
@@ -17,10 +18,12 @@ from holdtrue.serving.plan import Plan, plan_of
 @pytest.fixture(scope="session")
 def trips_made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project folder whose store holds one release, the champion. Read only: copy it to serve or change it."""
-    folder = trips(tmp_path_factory.mktemp("trips"))
-    done = launched("run", folder=folder)  # a process of its own is faster: there signatures go unchecked
-    assert done.code == 0, done.err
-    return folder
+
+    def make(folder: Path) -> None:
+        done = launched("run", folder=trips(folder))  # a process of its own is faster: there signatures go unchecked
+        assert done.code == 0, done.err
+
+    return made_once(tmp_path_factory, "trips", make)
 
 
 @pytest.fixture

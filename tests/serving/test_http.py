@@ -312,6 +312,7 @@ def packed(body: bytes, coding: str) -> bytes:
     return gzip.compress(body) if coding == "gzip" else pa.compress(body, codec="zstd", asbytes=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("coding", ["gzip", "zstd"])
 def test_a_body_is_unpacked_to_no_more_than_a_body_may_have(here: Inside, coding: str) -> None:
     bomb = packed(b" " * 200_000_000, coding)

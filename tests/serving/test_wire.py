@@ -396,6 +396,7 @@ def test_a_column_that_is_not_there_is_named(talk: Raw, absent: str) -> None:
     assert absent in made.json["faults"][0]
 
 
+@pytest.mark.slow
 def test_very_many_names_that_nobody_knows_take_no_time(talk: Raw) -> None:
     """To guess what was meant by each of them would take minutes."""
     row = {f"incom{number}": 1 for number in range(200_000)}

@@ -80,6 +80,7 @@ def test_a_file_that_is_no_project_is_refused(text: str, told: str) -> None:
     assert told in "\n".join(faults(text))
 
 
+@pytest.mark.slow
 def test_a_bomb_of_aliases_is_refused_quickly() -> None:
     bomb = "a0: &a0 [x, x]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 9))
     assert any("unfolds to more than" in fault for fault in faults(bomb))

@@ -31,6 +31,7 @@ def test_each_exact_limit_errs_at_most_as_often_as_its_tail(rows: int) -> None:
         assert chance[high < share].sum() <= 0.05
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("rows_one", "rows_two"), [(100, 100), (40, 200)])
 def test_each_limit_of_a_gap_errs_at_most_in_5_7_percent_where_5_is_allowed(rows_one: int, rows_two: int) -> None:
     one, two = np.arange(rows_one + 1), np.arange(rows_two + 1)

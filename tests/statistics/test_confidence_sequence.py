@@ -210,6 +210,7 @@ def test_a_difference_on_the_same_rows_is_watched_as_a_mean() -> None:
     assert 0 < gap.low < 0.1 < gap.high < 0.2
 
 
+@pytest.mark.slow
 @settings(max_examples=50)
 @given(st.lists(st.lists(st.tuples(st.integers(0, 3), st.booleans()), max_size=12), max_size=6))
 def test_pairs_are_made_in_the_order_of_arrival(batches: list[list[tuple[int, bool]]]) -> None:

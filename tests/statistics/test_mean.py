@@ -26,6 +26,7 @@ def test_a_long_right_tail_moves_both_limits_to_the_right() -> None:
     assert found.high > high
 
 
+@pytest.mark.slow
 def test_the_upper_limit_of_a_log_loss_errs_no_more_often_than_it_may() -> None:
     """Exponential scores, 60 rows: Student's limit errs in 7.6 % where it may in 5 %."""
     generator, runs = np.random.default_rng(3), 2500

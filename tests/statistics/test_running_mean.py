@@ -8,6 +8,7 @@ STREAMS, ROWS = 200, 2_000
 LOOKS = np.unique(np.array([*range(1, 40), *np.geomspace(40, ROWS, 60).astype(int)]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["stays", "jumps", "walks"])
 def test_the_limits_hold_the_average_at_every_look(kind: str) -> None:
     chance = np.random.default_rng(5)

@@ -44,6 +44,7 @@ def test_theory_decides_as_the_expected_costs_do(cost: Cost, p: float) -> None:
         assert (p >= theory_threshold(cost)) == (positive < negative)
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(ROWS, COSTS)
 def test_no_other_threshold_costs_less_on_the_rows(rows: list[tuple[bool, float]], cost: Cost) -> None:

@@ -35,6 +35,7 @@ def test_two_layers_are_two_layers() -> None:
     assert [part.shape for part in made.weights] == [(5, 8), (8, 8), (8, 3)]
 
 
+@pytest.mark.slow
 def test_the_seed_decides_the_first_weights() -> None:
     rows = problem("binary", "linear")
     one, other = (fit(PLUGIN, rows, seed=seed).predict(rows.x) for seed in (1, 2))
