@@ -5,7 +5,6 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 from jaxtyping import Bool, Float64, Int64
-from scipy.stats import rankdata
 
 from holdtrue.data.codes import codes_of
 from holdtrue.data.hashes import dealt
@@ -96,6 +95,8 @@ def auc(positive: Bool[np.ndarray, " rows"], told: Numbers) -> float:
     >>> auc(np.array([False, True, True]), np.array([0.1, 0.1, 0.9]))
     0.75
     """
+    from scipy.stats import rankdata
+
     ones = int(positive.sum())
     zeros = len(positive) - ones
     if not ones or not zeros:

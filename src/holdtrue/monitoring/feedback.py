@@ -11,8 +11,6 @@ It cannot see what lies within one decision: labels of the nearest cases alone, 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from scipy.stats import hypergeom
-
 # Windows are looked at for years: at one look a day this errs once in 2,700 years, before the rate is asked for.
 SURE = 1e-6
 FEWER = 0.1
@@ -68,4 +66,6 @@ def feedback(answered: Mapping[str, int], labelled: Mapping[str, int], *, by_cha
 
 def _at_most(found: int, rows: int, of_decision: int, labels: int) -> float:
     """Give the chance of at most so many labels for the rows of a decision, were they drawn from all rows."""
+    from scipy.stats import hypergeom
+
     return float(hypergeom.cdf(found, rows, of_decision, labels))

@@ -7,16 +7,18 @@ them, for a release may travel further than its rows; columns marked personal ar
 import io
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
 
 from holdtrue.core.files import write_whole
 from holdtrue.evaluation.predictions import Predictions
-from holdtrue.pipeline.make import Made, answers_of
 from holdtrue.pipeline.workspace import Home
 from holdtrue.release.rows import parquet
+
+if TYPE_CHECKING:
+    from holdtrue.pipeline.make import Made
 
 MOST_ROWS = 5_000
 INPUT, TRUTH = "input.", "truth"
@@ -31,8 +33,10 @@ class HeldOut:
     predictions: Predictions
 
 
-def keep_held_out(home: Home, made: Made, *, coverage: float, seed: int) -> None:
+def keep_held_out(home: Home, made: "Made", *, coverage: float, seed: int) -> None:
     """Write a sample of the rows that judged a release."""
+    from holdtrue.pipeline.make import answers_of  # whoever only reads the rows need not load what trains
+
     prepared = made.prepared
     rows = prepared.parts.test
     if len(rows) > MOST_ROWS:

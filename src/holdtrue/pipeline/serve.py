@@ -7,14 +7,13 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from socket import socket
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection
 
@@ -22,8 +21,6 @@ from holdtrue.core.clock import Clock, clock_at
 from holdtrue.core.errors import HoldtrueError, Misuse
 from holdtrue.core.files import write_whole
 from holdtrue.data.traffic.recover import recover
-from holdtrue.pipeline.bandit import shares, tallied
-from holdtrue.pipeline.figures import gauges
 from holdtrue.pipeline.keeping import Keeper
 from holdtrue.pipeline.loop_store import check
 from holdtrue.pipeline.running import only_one, socket_path, state_file
@@ -53,6 +50,9 @@ from holdtrue.serving.supervisor import Supervisor
 from holdtrue.serving.telemetry import wanted
 from holdtrue.serving.tokens import FILE as TOKENS
 from holdtrue.spec.loop import Cost
+
+if TYPE_CHECKING:
+    from holdtrue.pipeline.figures import Gauges
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]", "::1")
@@ -290,13 +290,19 @@ class Endpoint:
         while True:
             counters = flat(supervisor.metrics().snapshot())
             try:
-                found = partial(gauges, self.keeper, self.serving.prices, counters, now=datetime.now(UTC))
-                supervisor.figures = await loop.run_in_executor(None, found)
+                supervisor.figures = await loop.run_in_executor(None, self._gauges, counters)
             except (HoldtrueError, OSError) as error:
                 LOG.warning("the figures of the project could not be read: %s", error)
             await asyncio.sleep(FIGURES_S)
 
+    def _gauges(self, counters: Mapping[str, float]) -> "Gauges":
+        from holdtrue.pipeline.figures import gauges  # takes seconds, which the first answer need not wait for
+
+        return gauges(self.keeper, self.serving.prices, counters, now=datetime.now(UTC))
+
     def _weigh(self, plans: Sequence[Plan], since_us: int) -> dict[str, float]:
+        from holdtrue.pipeline.bandit import shares, tallied
+
         tallies = tallied(self.traffic, self.keeper.project, plans, since_us=since_us)
         return shares(tallies, seed=sum(tally.right + tally.wrong for tally in tallies.values()))
 

@@ -21,6 +21,7 @@ The path through this package:
     wear.py                 what it costs to use the same held-out rows again
 
 Every limit here is simulated or enumerated at the truth where it is most likely to err: `benchmarks/false_proof`.
+scipy.stats takes a second to be imported, so it is imported where it is called.
 """
 
 from holdtrue.statistics.auc import delong, delong_paired

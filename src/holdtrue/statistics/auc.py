@@ -23,7 +23,6 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float64
 from scipy.special import expit, logit, stdtrit
-from scipy.stats import kendalltau, rankdata
 
 from holdtrue.statistics.binomial import clopper_pearson
 from holdtrue.statistics.estimate import Estimate, tail_of, unlimited
@@ -146,6 +145,8 @@ def _disagreement(one: "np.ndarray", two: "np.ndarray") -> float:
 
     Kendall's tau is (concordant - discordant) / √((pairs - ties of one) (pairs - ties of two)), in one sort.
     """
+    from scipy.stats import kendalltau
+
     pairs = len(one) * (len(one) - 1) / 2
     ties_one, ties_two, ties_both = _ties(one), _ties(two), _ties(np.stack([one, two], axis=1))
     if pairs in (ties_one, ties_two):
@@ -165,6 +166,8 @@ def _ties(scores: "np.ndarray") -> float:
 
 
 def _ranked(truth: "np.ndarray", score: "np.ndarray") -> _Ranked:
+    from scipy.stats import rankdata
+
     positive, negative = score[truth], score[~truth]
     ranks = rankdata(np.concatenate([positive, negative]))
     split = len(positive)

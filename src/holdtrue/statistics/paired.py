@@ -4,7 +4,6 @@ import math
 
 import numpy as np
 from jaxtyping import Float64, Int64
-from scipy.stats import binom
 
 from holdtrue.statistics.estimate import Estimate
 from holdtrue.statistics.mean import mean_estimate
@@ -21,6 +20,8 @@ def mcnemar(only_one: int, only_two: int) -> float:
     >>> round(mcnemar(2, 10), 4)
     0.0225
     """
+    from scipy.stats import binom
+
     if min(only_one, only_two) < 0:
         raise ValueError(f"counts are 0 or more, got {only_one} and {only_two}.")
     both, fewer = only_one + only_two, min(only_one, only_two)

@@ -5,7 +5,6 @@ from typing import Literal
 
 import numpy as np
 from scipy.special import ndtri
-from scipy.stats import binom
 
 from holdtrue.statistics.estimate import Estimate, tail_of
 
@@ -100,6 +99,8 @@ def binomial_rows_needed(share: float, bound: float, confidence: float, power: f
 
 
 def _chance_to_prove(trials: "np.ndarray", share: float, bound: float, tail: float) -> "np.ndarray":
+    from scipy.stats import binom
+
     # Clopper-Pearson's limit keeps the bound exactly when P(X ≥ k | bound) ≤ tail, so from k = isf + 1 successes on:
     # isf gives the smallest k with P(X > k) ≤ tail.
     fewest = np.asarray(binom.isf(tail, trials, bound)) + 1

@@ -4,7 +4,6 @@ import math
 
 import numpy as np
 from jaxtyping import Float64
-from scipy.stats import binom
 
 from holdtrue.statistics.estimate import Estimate, tail_of, unlimited
 
@@ -21,6 +20,8 @@ def quantile_bound(values: Float64[np.ndarray, " rows"], q: float, confidence: f
     >>> wait.value, wait.low, wait.high
     (990.0, 985.0, 996.0)
     """
+    from scipy.stats import binom
+
     _checked(q)
     method, rows = f"order statistics of the {q:.6g}-quantile", len(values)
     if rows == 0 or bool(np.isnan(values).any()):

@@ -18,7 +18,6 @@ from typing import Literal, TypedDict, final
 
 import numpy as np
 from jaxtyping import Int64
-from scipy.stats import ncx2
 
 from holdtrue.statistics.two_samples import log_evidence
 
@@ -129,6 +128,8 @@ def sizes(
     one: Int64[np.ndarray, " bins"], other: Int64[np.ndarray, " bins"], *, alpha_pass: float, alpha: float
 ) -> tuple[bool, bool]:
     """Say whether the index of two samples in general is surely not large, and whether it surely is."""
+    from scipy.stats import ncx2
+
     used = (one + other) > 0
     bins = int(used.sum())
     rows = np.array([one.sum(), other.sum()], dtype=np.float64)

@@ -5,7 +5,6 @@ from typing import Literal
 
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
-from scipy.stats import t as student
 
 from holdtrue.models.blocks.platt import stratified
 from holdtrue.spec.project import Cost
@@ -73,6 +72,8 @@ def choose_threshold(
     against theory with a one-sided confidence of 95 %. Give out-of-fold probabilities: those of training rows are
     too sure.
     """
+    from scipy.stats import t as student
+
     if cost is None:
         return Threshold(value=0.5, method="half", reason="No costs are given, so both mistakes count the same.")
     theory = theory_threshold(cost)
