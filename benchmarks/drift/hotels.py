@@ -28,7 +28,8 @@ from holdtrue.data.traffic.receipt import Ids, Receipt, pack
 from holdtrue.pipeline.keeping import Keeper, keeper_of
 from holdtrue.pipeline.progress import silent
 from holdtrue.pipeline.replay import Again, Ready, ready_model
-from holdtrue.pipeline.watching import DAY_US, watch
+from holdtrue.pipeline.watched import DAY_US
+from holdtrue.pipeline.watching import watch
 from holdtrue.serving.forms import ask_of
 from holdtrue.serving.lane import outputs_of
 from holdtrue.serving.reader import Unfit

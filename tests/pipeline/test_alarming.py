@@ -15,7 +15,7 @@ from holdtrue.monitoring.drift import Drift
 from holdtrue.monitoring.quality import Held, Pledge
 from holdtrue.pipeline.alarming import BOOK, Told, alarms, note, silence
 from holdtrue.pipeline.keeping import Keeper
-from holdtrue.pipeline.watching import Quality, Watched, Window
+from holdtrue.pipeline.watched import Quality, Watched, Window
 from holdtrue.spec.project import Listener, Watch
 from holdtrue.statistics.estimate import Estimate
 

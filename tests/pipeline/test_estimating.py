@@ -19,7 +19,8 @@ from holdtrue.pipeline.estimating import SAMPLED, Sample, Sampler, marks_of
 from holdtrue.pipeline.held_out import HeldOut
 from holdtrue.pipeline.loop_looks import promises_seen
 from holdtrue.pipeline.progress import silent
-from holdtrue.pipeline.watching import Counts, Quality, Watched, watch
+from holdtrue.pipeline.watched import Quality, Watched
+from holdtrue.pipeline.watching import Counts, watch
 from holdtrue.release.interface import read_interface
 from holdtrue.spec.project import Watch
 from tests.cli.driver import copied

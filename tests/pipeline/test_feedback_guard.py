@@ -10,7 +10,8 @@ from holdtrue.pipeline.loop_store import LoopStore
 from holdtrue.pipeline.looping import Loop
 from holdtrue.pipeline.progress import silent
 from holdtrue.pipeline.recorded import recorded_outputs
-from holdtrue.pipeline.watching import Quality, watch
+from holdtrue.pipeline.watched import Quality
+from holdtrue.pipeline.watching import watch
 from holdtrue.release.interface import read_interface
 from tests.pipeline.lived import HOUR_US, Lived, visits
 

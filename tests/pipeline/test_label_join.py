@@ -14,7 +14,8 @@ from holdtrue.data.traffic.label import Label, Scalar, pack_label
 from holdtrue.data.traffic.receipt import Ids, Receipt
 from holdtrue.pipeline.label_join import LabelJoin
 from holdtrue.pipeline.progress import silent
-from holdtrue.pipeline.watching import DAY_US, watch
+from holdtrue.pipeline.watched import DAY_US
+from holdtrue.pipeline.watching import watch
 from holdtrue.serving.ask import About
 from holdtrue.spec.project import Watch
 from tests.pipeline.canaries import pair

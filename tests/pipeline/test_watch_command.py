@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from holdtrue.pipeline.watching import DAY_US
+from holdtrue.pipeline.watched import DAY_US
 from tests.cli.driver import holdtrue, started
 from tests.pipeline.recorded import PROJECT, Recorder, row
 

@@ -1,6 +1,7 @@
 """What a release was asked is held against what it learned from, window by window, from receipts alone."""
 
 import json
+import random
 from collections.abc import Sequence
 
 import msgspec
@@ -14,11 +15,14 @@ from holdtrue.pipeline.answers import ANSWERED
 from holdtrue.pipeline.held_out import laid_out
 from holdtrue.pipeline.progress import silent
 from holdtrue.pipeline.recorded import recorded_outputs
-from holdtrue.pipeline.watching import DAY_US, Counts, Watched, watch
+from holdtrue.pipeline.watched import DAY_US, Watched
+from holdtrue.pipeline.watching import Counts, watch
 from holdtrue.release.interface import read_interface
 from holdtrue.release.rows import parquet
 from holdtrue.serving.sealing import alias
 from holdtrue.spec.project import Watch
+from tests.pipeline.lived import Lived, visits
+from tests.pipeline.lived import asked as lived_row
 from tests.pipeline.recorded import NOW_US, Recorder, Request, row
 
 TODAY = NOW_US // DAY_US
@@ -142,6 +146,37 @@ def test_what_a_forgotten_person_said_is_not_counted_and_that_is_told(recorder: 
     recorder.subjects.forget(alias(recorder.keeper.home.keys, "ann"), now_us=NOW_US)
     (window,) = seen(recorder).windows
     assert (window.rows, window.unread) == (2, 1)
+
+
+def test_what_changes_among_some_rows_is_seen_in_their_slice(visited: Lived) -> None:
+    """Where the north stays longest and the others shorter, all together stay as long as before."""
+    chance = random.Random(8)
+    for each in visits(400, seed=9):
+        nights = chance.randint(10, 14) if each["region"] == "north" else chance.randint(0, 9)
+        visited.recorder.answer([lived_row(each | {"nights": nights})])
+    visited.write()
+    found = watch(
+        visited.keeper,
+        Watch(slices=("region",)),
+        release=visited.keeper.folder_of("champion").name,
+        windows=1,
+        now_us=(visited.now_us // DAY_US + 1) * DAY_US,
+        tell=silent,
+        again=visited.again(),
+    )
+    (window,) = found.windows
+    assert window.rows == 400
+    within = {one.column: one.whole for one in window.alarms if one.whole}
+    assert within["nights where region is north"] == "nights"
+    assert "nights" not in {one.column for one in window.of_columns}
+    assert {one.column for one in window.drifts if one.column.startswith("region where")} == set()
+
+
+@pytest.mark.parametrize("name", ["age", "citty"])
+def test_rows_are_sliced_by_texts_alone(recorder: Recorder, name: str) -> None:
+    asked(recorder, [[row(30.0)]])
+    with pytest.raises(Misuse, match="sliced by"):
+        seen(recorder, settings=Watch(slices=(name,)))
 
 
 def test_hours_can_be_windows_too(recorder: Recorder) -> None:

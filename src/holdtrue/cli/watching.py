@@ -21,7 +21,8 @@ from holdtrue.monitoring.estimate import ASSUMES, Estimated
 from holdtrue.monitoring.harm import Harm, harm_told
 from holdtrue.monitoring.quality import Held
 from holdtrue.pipeline.alarming import Told
-from holdtrue.pipeline.watching import Quality, Watched, Window, watch
+from holdtrue.pipeline.watched import Quality, Watched, Window
+from holdtrue.pipeline.watching import watch
 
 LATE_S = 60.0  # after the end of a window, for what is still being written
 
@@ -222,10 +223,12 @@ def _line(each: Held) -> tuple[str | Text, ...]:
 def _summary(window: Window) -> str:
     if not window.rows:
         return "no rows, so nothing is known" + (f"; {number(window.unread)} cannot be read" if window.unread else "")
-    small = sum(drift.real and not drift.alarm for drift in window.drifts)
-    found = (
-        f"{number(len(window.alarms))} of {len(window.drifts)} columns have changed" if window.alarms else "as before"
-    )
+    columns = [drift for drift in window.drifts if not drift.whole]
+    small = sum(drift.real and not drift.alarm for drift in columns)
+    changed = len(window.of_columns)
+    within = len(window.alarms) - changed
+    found = f"{number(changed)} of {len(columns)} columns have changed" if window.alarms else "as before"
+    found += f", {number(within)} more within slices" if within else ""
     return (
         f"{number(window.rows)} rows, {found}"
         + (f"; {small} more too little to matter" if small else "")

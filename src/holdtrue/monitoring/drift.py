@@ -7,7 +7,8 @@ window's part of the alarm budget; what is found so, and is also large enough to
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from types import MappingProxyType
 
 import numpy as np
 from scipy.special import logsumexp
@@ -33,6 +34,7 @@ class Drift:
         windows: that length, in windows.
         real: whether the evidence suffices within the alarm budget.
         changed: the bins whose share changed most: its name, the share in the reference, and the share now.
+        whole: the column that this one is a part of, the rows of a slice. It is an alarm where the whole one is none.
         by: of all columns together, those that tell the window from the reference. They are an alarm where none of
             these is one by itself: there they hang together otherwise, and nothing else says so.
     """
@@ -45,6 +47,7 @@ class Drift:
     alarm: bool
     changed: tuple[tuple[str, float, float], ...]
     by: tuple[str, ...] = ()
+    whole: str = ""
 
     def to_json(self) -> dict[str, object]:
         return asdict(self)
@@ -58,10 +61,12 @@ def drifts(
     level: float,
     matters: float = MATTERS,
     joint: Joint | None = None,
+    parts: Mapping[str, str] = MappingProxyType({}),
 ) -> list[Drift]:
     """Judge the last of some windows, oldest first; `level` is the chance of a false alarm that it may have.
 
-    `joint` is what all columns of the last window say together: one more test beside those of the columns.
+    `joint` is what all columns of the last window say together: one more test beside those of the columns. `parts`
+    gives the column that each column of a slice is a part of.
     The list has the columns with the most evidence first. A window without any row says nothing of any column.
     """
     if not windows or not rulers:
@@ -91,8 +96,15 @@ def drifts(
                 changed=_changed(ruler, reference[ruler.name], now),
             )
         )
+    alarmed = {one.column for one in found if one.alarm}
+    found = [
+        replace(one, whole=parts[one.column], alarm=one.alarm and parts[one.column] not in alarmed)
+        if one.column in parts
+        else one
+        for one in found
+    ]
     if joint is not None:
-        found.append(_joint(joint, {one.column for one in found if one.alarm}, real=bool(real[-1]), matters=matters))
+        found.append(_joint(joint, alarmed, real=bool(real[-1]), matters=matters))
     return sorted(found, key=lambda one: (-one.evidence, one.column))
 
 

@@ -134,10 +134,15 @@ class Gauge:
 
 def gauge_of(columns: Columns) -> "tuple[Gauge, dict[str, np.ndarray]]":
     """Lay the bins by every other row of a reference, and count the rows between; gives both."""
-    laid, held = ({name: values[start::2] for name, values in columns.items()} for start in (0, 1))
+    laid, held = {name: values[::2] for name, values in columns.items()}, held_half(columns)
     numbers = {name: values for name, values in laid.items() if isinstance(values, np.ndarray)}
     gauge = Gauge(
         numbers=tuple(ruler_of_numbers(name, values) for name, values in numbers.items()),
         texts=tuple(ruler_of_texts(name, values) for name, values in laid.items() if name not in numbers),  # pyright: ignore[reportArgumentType]
     )
     return gauge, gauge.count(held)
+
+
+def held_half(columns: Columns) -> Columns:
+    """Give the rows of a reference that are counted, which did not lay the bins."""
+    return {name: values[1::2] for name, values in columns.items()}

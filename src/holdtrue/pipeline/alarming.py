@@ -31,7 +31,7 @@ from holdtrue.monitoring.harm import harm_told
 from holdtrue.monitoring.messages import alertmanager, headline, plain, signed, slack, webhook
 from holdtrue.monitoring.quality import Held
 from holdtrue.pipeline.keeping import Keeper
-from holdtrue.pipeline.watching import DAY_US, Watched
+from holdtrue.pipeline.watched import DAY_US, Watched
 from holdtrue.registry.ledger import Deed, append
 from holdtrue.spec.project import Listener, Watch
 

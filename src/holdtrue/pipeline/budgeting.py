@@ -17,7 +17,7 @@ import msgspec
 from holdtrue.core.files import write_whole
 from holdtrue.monitoring.budget import Burn, Tally, burn
 from holdtrue.pipeline.keeping import Keeper
-from holdtrue.pipeline.watching import Watched
+from holdtrue.pipeline.watched import Watched
 
 PARTS = {"p99 in ms": 0.01, "p50 in ms": 0.5}  # of the answers that may take longer
 BREACH = "422"

@@ -20,7 +20,8 @@ from holdtrue.pipeline.loop_deeds import Doer
 from holdtrue.pipeline.progress import Tell
 from holdtrue.pipeline.replay import Again
 from holdtrue.pipeline.running import NotRunning, ask
-from holdtrue.pipeline.watching import DAY_US, MOST_HARMS, Counts, Watched, watch
+from holdtrue.pipeline.watched import DAY_US, Watched
+from holdtrue.pipeline.watching import MOST_HARMS, Counts, watch
 from holdtrue.pipeline.workspace import Workspace
 from holdtrue.registry.moment import moment
 
@@ -242,9 +243,12 @@ def promises_seen(seen: Watched) -> tuple[PromiseSeen, ...]:
 
 
 def _drifts(seen: Watched) -> Iterator[DriftSeen]:
-    """Say of each column under alarm what it does to the promises, the worst of it; answers follow from columns."""
+    """Say of each column under alarm what it does to the promises, the worst of it.
+
+    Answers follow from columns; what a change among some rows does is for people to say.
+    """
     last = next((window for window in reversed(seen.windows) if window.rows), None)
-    for drift in () if last is None else last.alarms[:MOST_HARMS]:
+    for drift in () if last is None else last.of_columns[:MOST_HARMS]:
         if drift.column == ANSWERED:
             continue
         mine = [harm for harm in seen.harms if harm.column == drift.column]

@@ -2,10 +2,9 @@
 
 import io
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import final
 
 import numpy as np
@@ -16,14 +15,14 @@ from holdtrue.data.traffic.read import labels, receipts
 from holdtrue.data.traffic.receipt import Receipt
 from holdtrue.data.traffic.subjects import Forgotten
 from holdtrue.evaluation.metric import METRICS
-from holdtrue.monitoring.drift import LENGTHS, Drift, drifts
-from holdtrue.monitoring.estimate import Estimated
-from holdtrue.monitoring.feedback import ANYWAY, Feedback, feedback
+from holdtrue.monitoring.drift import LENGTHS, drifts
+from holdtrue.monitoring.feedback import feedback
 from holdtrue.monitoring.harm import Harm, harm, ranked
 from holdtrue.monitoring.joint import Joint
 from holdtrue.monitoring.label_issues import issue_rate, sure_errors
-from holdtrue.monitoring.quality import Held, held
+from holdtrue.monitoring.quality import held
 from holdtrue.monitoring.ruler import Columns, Gauge, gauge_of
+from holdtrue.monitoring.slices import slices_of
 from holdtrue.pipeline.answers import ANSWERED, Answers, of_held_out, of_receipt, together
 from holdtrue.pipeline.estimating import Sample, Sampler, estimates, pledges, reference_columns
 from holdtrue.pipeline.held_out import HeldOut, read_held_out
@@ -32,6 +31,7 @@ from holdtrue.pipeline.label_join import LabelJoin
 from holdtrue.pipeline.labelled import Labelled
 from holdtrue.pipeline.progress import Tell
 from holdtrue.pipeline.replay import Again, Ready, traffic_of
+from holdtrue.pipeline.watched import DAY_US, Quality, Watched, Window
 from holdtrue.release.held import REFERENCE
 from holdtrue.release.interface import read_interface
 from holdtrue.release.quarantine import Admitted
@@ -39,109 +39,10 @@ from holdtrue.serving.model import Model
 from holdtrue.serving.reader import Typed
 from holdtrue.spec.project import Watch
 
-DAY_US = 86_400_000_000
 MOST_WINDOWS = 366
 MOST_HARMS = 8  # columns whose harm is estimated, those with the most evidence: of forty that changed nobody reads all
 GATHERED = 8_192  # rows that are counted at once
 ANSWERS = ("champion", "canary", "pinned")  # routes whose answers went out
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Window:
-    """What one window of time says.
-
-    Attributes:
-        drifts: of every column that is watched, the one with the most evidence first; none without rows.
-        unread: predictions whose person was forgotten, or whose record is damaged.
-    """
-
-    start_us: int
-    rows: int
-    unread: int
-    drifts: tuple[Drift, ...]
-
-    @property
-    def alarms(self) -> tuple[Drift, ...]:
-        return tuple(drift for drift in self.drifts if drift.alarm)
-
-    def to_json(self) -> dict[str, object]:
-        return {
-            "start": _moment(self.start_us),
-            "rows": self.rows,
-            "unread": self.unread,
-            "alarms": len(self.alarms),
-            "drifts": [drift.to_json() for drift in self.drifts],
-        }
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Quality:
-    """What labels say of the rows since a moment.
-
-    Attributes:
-        rows: all that were answered; `labelled` are those whose truth is known, `odd` those whose label is no class.
-        delay_s: the time that half of the labels took, of those that have come.
-        issues: the share of its labels that looks wrong, at least, for each source of labels.
-        feedback: whether what was decided for a row decides whether it gets a label.
-    """
-
-    since_us: int
-    rows: int
-    labelled: int
-    odd: int
-    delay_s: float | None
-    promises: tuple[Held, ...]
-    issues: Mapping[str, float] = field(default_factory=dict[str, float])
-    feedback: Feedback = ANYWAY
-
-    def to_json(self) -> dict[str, object]:
-        return {
-            "since": _moment(self.since_us),
-            "rows": self.rows,
-            "labelled": self.labelled,
-            "odd": self.odd,
-            "delay_s": self.delay_s,
-            "promises": [held.to_json() for held in self.promises],
-            "label_issues": dict(self.issues),
-            "feedback": {"unlabelled": list(self.feedback.unlabelled), "exploration": self.feedback.exploration},
-        }
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Watched:
-    """What was seen of a release.
-
-    Attributes:
-        level: the chance of any false alarm that a window may have.
-        windows: oldest first; each is over.
-        quality: what labels say of each promise about a metric.
-        harms: what the columns under alarm in the last window with rows are estimated to do to each such promise, the
-            worst first; empty where the held-out rows of the release are not in this store.
-        damaged: what of the log could not be read.
-        estimates: of each such promise until labels come; empty where those rows are not in this store.
-    """
-
-    release: str
-    window_days: float
-    level: float
-    windows: tuple[Window, ...]
-    quality: "Quality"
-    damaged: tuple[str, ...]
-    harms: tuple[Harm, ...] = ()
-    estimates: tuple[Estimated, ...] = ()
-
-    def to_json(self) -> dict[str, object]:
-        return {
-            "release": self.release,
-            "window_days": self.window_days,
-            "level": self.level,
-            "alarms": sum(len(window.alarms) for window in self.windows),
-            "windows": [window.to_json() for window in self.windows],
-            "quality": self.quality.to_json(),
-            "harms": [harm.to_json() for harm in self.harms],
-            "estimates": [estimate.to_json() for estimate in self.estimates],
-            "damaged": list(self.damaged),
-        }
 
 
 def watch(
@@ -174,9 +75,11 @@ def watch(
     known = LabelJoin(labels(traffic, endpoint=keeper.project, faults=damaged))
     done = {} if counts is None else counts.setdefault((digest, span_us), {})
     past = read_held_out(keeper.home, digest, ready[1].plan.classes)
-    tally = _Tally(again, ready, past, span_us, known, done, labelled_since_us=(last - windows) * span_us, time=time)
+    shown_us = (last - windows) * span_us
+    more = {"time": time, "slices": settings.slices}
+    tally = _Tally(again, ready, past, span_us, known, done, labelled_since_us=shown_us, **more)
     unread = next((number for number in range(first, last) if number not in done), last)
-    since_us = min(unread, last - windows) * span_us
+    since_us = min(unread * span_us, shown_us)
     kept = receipts(traffic, endpoint=keeper.project, since_us=since_us, until_us=last * span_us, faults=damaged)
     tally.add_all(kept, tell)
     seen = tuple(_judged(tally, first, last, shown=windows, level=level))
@@ -187,7 +90,7 @@ def watch(
         window_days=settings.window,
         level=level,
         windows=seen,
-        quality=_quality(ready[0], tally.labelled, past, since_us=(last - windows) * span_us, looks=windows),
+        quality=_quality(ready[0], tally.labelled, past, since_us=shown_us, looks=windows),
         damaged=tuple(damaged),
         harms=() if past is None else tuple(_harms(ready[0], tally, seen, past)),
         estimates=estimates(tally.sampler, samples, ready[0], tally.labelled),
@@ -204,7 +107,7 @@ def _harms(admitted: Admitted, tally: "_Tally", seen: Sequence[Window], past: He
     return ranked(
         [
             harm(rulers[drift.column], past.columns[drift.column], counts[drift.column], past.predictions, pledge)
-            for drift in last.alarms[:MOST_HARMS]
+            for drift in last.of_columns[:MOST_HARMS]
             for pledge in pledges(admitted)
             if drift.column in past.columns and pledge.metric in METRICS.names()
         ]
@@ -231,7 +134,8 @@ def _judged(tally: "_Tally", first: int, last: int, *, shown: int, level: float)
         here = found[place]
         counts = [window.counts for window in found[: place + 1] if window.counts]
         counts, joint = counts[-max(LENGTHS) :], tally.joint(here)
-        judged = drifts(tally.gauge.rulers, tally.reference, counts, level=level, joint=joint) if here.rows else []
+        rulers, parts = tally.gauge.rulers + tally.slices.rulers, tally.slices.whole
+        judged = drifts(rulers, tally.reference, counts, level=level, joint=joint, parts=parts) if here.rows else []
         start_us = (first + place) * tally.span_us
         yield Window(start_us=start_us, rows=here.rows, unread=here.unread, drifts=tuple(judged))
 
@@ -286,6 +190,7 @@ class _Tally:
         *,
         labelled_since_us: int,
         time: Sequence[str] = (),
+        slices: Sequence[str] = (),
     ) -> None:
         admitted, self._model = ready
         self._again = again
@@ -293,6 +198,8 @@ class _Tally:
         past = pl.read_parquet(io.BytesIO(admitted.files[REFERENCE]))
         self._past = reference_columns(self._model, past)
         self.gauge, self.reference = gauge_of(self._past)
+        self.slices, within = slices_of(slices, self.gauge, self._past)
+        self.reference |= within
         plan = self._model.plan
         self._has_answers = held_out is not None
         if held_out is not None:
@@ -374,7 +281,7 @@ class _Tally:
         columns = dict(_columns(self._model, window.waiting))
         if self._has_answers:
             columns[ANSWERED] = together(window.answers)
-        counts = self.gauge.count(columns)
+        counts = self.gauge.count(columns) | self.slices.count(columns)
         window.counts = {name: window.counts.get(name, 0) + counts[name] for name in counts}
         self.sampler.take(window.sample, columns, window.asked)
         window.rows += window.gathered
@@ -391,7 +298,3 @@ def _columns(model: Model, read: Sequence[Typed]) -> Columns:
     )
     texts = [[text for typed in read for text in typed.texts[place]] for place in range(len(model.reader.texts))]
     return dict(zip(model.reader.numbers, numbers, strict=True)) | dict(zip(model.reader.texts, texts, strict=True))
-
-
-def _moment(time_us: int) -> str:
-    return datetime.fromtimestamp(time_us / 1e6, tz=UTC).isoformat()

@@ -139,6 +139,11 @@ class Watch(Section):
         Field(default=1 / MONTH_DAYS, description="How many false alarms are accepted: `1/month`, `2/week`, `4/year`.")
     )
     window: Days = Field(default=1.0, ge=1 / 24, le=31, description="The time that is looked at as one: `1d`, `12h`.")
+    slices: tuple[str, ...] = Field(
+        default=(),
+        max_length=5,
+        description="Columns of categories: the others are watched within each of their values too.",
+    )
     tell: tuple[Listener, ...] = Field(default=(), max_length=20, description="Who is told of alarms.")
     runbook: str = Field(default="docs/howto/alarms.md", description="Where it says what to do about an alarm.")
 
