@@ -13,9 +13,11 @@ import pytest
 from holdtrue.core.errors import Misuse, Refused
 from holdtrue.monitoring.drift import Drift
 from holdtrue.monitoring.quality import Held, Pledge
-from holdtrue.pipeline.alarming import BOOK, Told, alarms, note, silence
+from holdtrue.monitoring.refusals import Refusals
+from holdtrue.pipeline.alarming import BOOK, Told, alarms, note, note_refusals, silence
 from holdtrue.pipeline.keeping import Keeper
 from holdtrue.pipeline.watched import Quality, Watched, Window
+from holdtrue.pipeline.why_now import explain_about
 from holdtrue.spec.project import Listener, Watch
 from holdtrue.statistics.estimate import Estimate
 
@@ -146,6 +148,20 @@ def test_every_listener_hears_of_an_alarm_once_and_of_its_end(keeper: Keeper, ho
         ("alarm over", "the promise is broken: ROC AUC is at least 0.8"),
     ]
     keeper.verify()
+
+
+def test_more_requests_that_break_the_contract_are_one_alarm_that_can_be_explained(keeper: Keeper) -> None:
+    found = Refusals(requests=300, refused=30, before=20_000, refused_before=100, evidence=22.4)
+    release = watched("age").release
+    for minute in (0, 5):
+        note_refusals(keeper, found, Watch(), release=release, now=NOW + timedelta(minutes=minute))
+    (alarm,) = alarms(keeper)
+    assert (alarm.seen.kind, alarm.seen.what) == ("contract", "more requests break the contract")
+    assert alarm.seen.why[0] == "30 of 300 in five minutes, 10.0%; 0.5% of 20,000 before"
+    assert deeds(keeper) == [("alarm raised", "more requests break the contract")]
+    told = explain_about(keeper, alarm.id, now=NOW)
+    assert alarm.seen.what in told.headline
+    assert told.causes
 
 
 def test_a_mail_says_what_happened(keeper: Keeper) -> None:

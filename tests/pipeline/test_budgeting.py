@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from holdtrue.monitoring.budget import DAY_US, MINUTE_US, Tally
-from holdtrue.pipeline.budgeting import budgets, burns, count, promises_of, standing
+from holdtrue.pipeline.budgeting import CONTRACT, budgets, burns, count, promises_of, standing
 from holdtrue.pipeline.keeping import Keeper
 from tests.pipeline.recorded import PROJECT, store
 
@@ -75,6 +75,19 @@ def test_rows_that_break_the_contract_burn_theirs(kept: tuple[Keeper, str]) -> N
     count(keeper, status({0.01: 900.0}, refused=100.0), release, now_us=NOW_US)
     found = burns(keeper, budgets(keeper), now_us=NOW_US)[COMPLETE]
     assert (found.events, found.bad, found.state) == (1_000, 100, "broken")
+
+
+def test_requests_that_break_the_contract_are_counted_without_a_promise_too(kept: tuple[Keeper, str]) -> None:
+    keeper, release = kept
+    file = keeper.folder_of(release) / "report.json"
+    report = json.loads(file.read_bytes())
+    file.write_text(json.dumps({**report, "promises": PROMISES[-2:]}))
+    count(keeper, status({0.01: 900.0}, refused=100.0), release, now_us=NOW_US)
+    found = count(keeper, status({0.01: 950.0}, refused=120.0), release, now_us=NOW_US + MINUTE_US)
+    assert {name: tally.within(NOW_US + MINUTE_US, DAY_US) for name, tally in found.tallies.items()} == {
+        CONTRACT: (1_070, 120)
+    }
+    assert burns(keeper, found, now_us=NOW_US) == {}
 
 
 def test_within_a_bucket_answers_are_taken_as_even(kept: tuple[Keeper, str]) -> None:

@@ -10,7 +10,7 @@ from typing import Literal
 
 import msgspec
 
-Kind = Literal["drift", "promise", "loop"]
+Kind = Literal["drift", "contract", "promise", "loop"]
 
 
 class Seen(msgspec.Struct, frozen=True, kw_only=True):

@@ -97,15 +97,15 @@ def drifts(
             )
         )
     alarmed = {one.column for one in found if one.alarm}
-    found = [
-        replace(one, whole=parts[one.column], alarm=one.alarm and parts[one.column] not in alarmed)
-        if one.column in parts
-        else one
-        for one in found
-    ]
+    found = [_part(one, parts[one.column], alarmed) if one.column in parts else one for one in found]
     if joint is not None:
         found.append(_joint(joint, alarmed, real=bool(real[-1]), matters=matters))
     return sorted(found, key=lambda one: (-one.evidence, one.column))
+
+
+def _part(drift: Drift, whole: str, alarmed: set[str]) -> Drift:
+    """What has changed in all rows is not told again of some."""
+    return replace(drift, whole=whole, alarm=drift.alarm and whole not in alarmed)
 
 
 def _joint(joint: Joint, alarmed: set[str], *, real: bool, matters: float) -> Drift:

@@ -30,6 +30,8 @@ from holdtrue.monitoring.drift import Drift
 from holdtrue.monitoring.harm import harm_told
 from holdtrue.monitoring.messages import alertmanager, headline, plain, signed, slack, webhook
 from holdtrue.monitoring.quality import Held
+from holdtrue.monitoring.refusals import Refusals
+from holdtrue.pipeline.budgeting import CONTRACT
 from holdtrue.pipeline.keeping import Keeper
 from holdtrue.pipeline.watched import DAY_US, Watched
 from holdtrue.registry.ledger import Deed, append
@@ -84,6 +86,22 @@ def note_burning(keeper: Keeper, found: Mapping[str, Burn], settings: Watch, *, 
         if each.state in ("at risk", "broken")
     ]
     return _note(keeper, seen, settings, release=release, now=now)
+
+
+def note_refusals(keeper: Keeper, found: Refusals, settings: Watch, *, release: str, now: datetime) -> Told:
+    """Take it into the book that more requests break the contract than before, and tell who listens."""
+    was, is_ = found.shares
+    seen = Seen(
+        release=release,
+        kind="contract",
+        subject=CONTRACT,
+        what="more requests break the contract",
+        why=(
+            f"{found.refused:,} of {found.requests:,} in five minutes, {is_:.1%}; {was:.1%} of {found.before:,} before",
+            f"evidence 10^{found.evidence:.1f}",
+        ),
+    )
+    return _note(keeper, [seen], settings, release=release, now=now)
 
 
 def _note(keeper: Keeper, seen: Sequence[Seen], settings: Watch, *, release: str, now: datetime) -> Told:

@@ -21,6 +21,7 @@ from holdtrue.pipeline.watched import Watched
 
 PARTS = {"p99 in ms": 0.01, "p50 in ms": 0.5}  # of the answers that may take longer
 BREACH = "422"
+CONTRACT = "(contract)"  # the events of every request, whether it is promised that they keep the contract or not
 PREDICTING = ("predict", "infer", "invocations", "grpc ModelInfer")
 
 
@@ -41,7 +42,7 @@ class Budgets(msgspec.Struct, frozen=True, kw_only=True):
 
     Args:
         process: the endpoint whose counts `counted` are; counts of another begin at 0.
-        tallies: events by promise, as its owner wrote it.
+        tallies: events by promise, as its owner wrote it, and those of the contract.
         standings: of the promises that labels tell of, as of `looked_us`.
     """
 
@@ -67,6 +68,7 @@ def count(keeper: Keeper, status: Mapping[str, Any], release: str, *, now_us: in
     if kept.release != release:  # another release has promises of its own
         kept = Budgets(release=release)
     events = {text: found for text, allowed, found in _events(promises_of(keeper, release), status) if allowed}
+    events[CONTRACT] = _breaches(status["counters"])
     same = kept.process == status["pid"]
     tallies = dict(kept.tallies)
     for text, (all_, bad) in events.items():

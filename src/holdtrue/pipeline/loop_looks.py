@@ -11,9 +11,11 @@ from holdtrue.loop.actions import SetShare, StartShadow
 from holdtrue.loop.events import CanaryLooked, DriftSeen, LabelSource, Looked, PromiseSeen
 from holdtrue.loop.policy import MINUTE_US, Policy
 from holdtrue.loop.state import State
-from holdtrue.pipeline.alarming import note, note_burning
+from holdtrue.monitoring.budget import Tally
+from holdtrue.monitoring.refusals import more_refused
+from holdtrue.pipeline.alarming import note, note_burning, note_refusals
 from holdtrue.pipeline.answers import ANSWERED
-from holdtrue.pipeline.budgeting import burns, count, stood
+from holdtrue.pipeline.budgeting import CONTRACT, burns, count, stood
 from holdtrue.pipeline.canary import CanaryState, look
 from holdtrue.pipeline.keeping import Keeper
 from holdtrue.pipeline.loop_deeds import Doer
@@ -120,9 +122,13 @@ class Looker:
         status = _status(self._keeper)
         if status is None:
             return
-        found = burns(self._keeper, count(self._keeper, status, champion, now_us=now_us), now_us=now_us)
+        kept = count(self._keeper, status, champion, now_us=now_us)
+        found = burns(self._keeper, kept, now_us=now_us)
         if any(each.state in ("at risk", "broken") for each in found.values()):
             note_burning(self._keeper, found, self._settings, release=champion, now=moment(now_us))
+        refused = more_refused(kept.tallies.get(CONTRACT, Tally()), now_us, alarm_budget=self._settings.alarm_budget)
+        if refused is not None:
+            note_refusals(self._keeper, refused, self._settings, release=champion, now=moment(now_us))
 
     def put_right(self, state: State, doer: Doer) -> list[str]:
         """Give the challenger its part again after the endpoint was started anew, which knows the champion alone."""

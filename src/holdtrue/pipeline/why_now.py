@@ -149,14 +149,18 @@ def _alarm(keeper: Keeper, about: str) -> Alarm | None:
 def _of_alarm(keeper: Keeper, alarm: Alarm, *, again: Again, now: datetime) -> Explanation:
     """Explain an alarm by what it is about: a column, a promise, or the loop."""
     seen, traffic = alarm.seen, _traffic(keeper, now, again)
-    if seen.kind == "loop":
+    if seen.kind == "contract":
+        causes = list(causes_of_endpoint(keeper, now=now)) or [Cause(what="None is refused now.", because=seen.why)]
+    elif seen.kind == "loop":
         causes = [*causes_of_loop(keeper), *causes_of_endpoint(keeper, now=now), *_of_traffic(traffic)]
     elif seen.kind == "promise":
         causes = _of_promise(keeper, traffic)
     else:
-        causes = [*_about(seen.subject, traffic)]
+        column, where, _ = seen.subject.partition(" where ")
+        causes = [*_about(column, traffic)]
         if not causes:
-            causes = [Cause(what="By the rows of now the column is as it was.", because=seen.why)]
+            what = "Only these rows have changed." if where else "By the rows of now the column is as it was."
+            causes = [Cause(what=what, because=seen.why)]
     return _told(alarm.id, f"The alarm {alarm.id}: {seen.what}.", causes)
 
 
