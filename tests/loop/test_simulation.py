@@ -8,7 +8,7 @@ from tests.loop.broken import CONTROLS
 from tests.loop.oracle import Broken
 from tests.loop.world import World, live
 
-SEEDS = 200
+SEEDS = 100
 # What has to happen for the walk through the seeds to mean something.
 PATHS = (
     *("promotions", "rollbacks", "decision: end the canary", "decision: keep the new champion", "harm"),

@@ -15,6 +15,7 @@ from holdtrue.pipeline.keeping import Keeper
 from holdtrue.pipeline.loop_store import LEASE_US, MOST_WAITING, Fenced, LoopStore, check, encode
 from holdtrue.pipeline.workspace import Home
 from holdtrue.registry.catalog import Release, add_release
+from holdtrue.registry.schema import LOOP_INBOX
 from tests.pipeline.recorded import NOW, PROJECT
 from tests.pipeline.recorded import store as made_store
 from tests.registry.conftest import postgres_url, url
@@ -120,10 +121,11 @@ def test_messages_are_taken_in_their_order_and_once(kept: LoopStore) -> None:
     assert known(kept) == after
 
 
-@pytest.mark.slow
 def test_words_are_refused_where_nobody_takes_them(kept: LoopStore) -> None:
-    for _ in range(MOST_WAITING):
-        kept.put(WORD)
+    event = encode(WORD).decode()
+    waiting = [{"project": PROJECT, "id": number, "event": event} for number in range(2, MOST_WAITING + 1)]
+    kept.keeper.database().write(lambda connection: connection.execute(LOOP_INBOX.insert(), waiting))
+    kept.put(WORD)
     with pytest.raises(Busy, match="holdtrue up"):
         kept.put(WORD)
 

@@ -33,6 +33,19 @@ def test_a_good_model_is_admitted_with_what_was_shown() -> None:
     assert 50 << 20 < found.peak_bytes < 1 << 30
 
 
+@pytest.mark.slow
+def test_bytes_that_passed_are_known_and_all_others_are_examined() -> None:
+    limits = Limits(wall_s=61.0)
+    first = asked(GOOD, limits)
+    assert asked(GOOD, limits) is first
+    assert asked(GOOD, Limits(wall_s=62.0)) is not first
+    for _ in range(2):
+        with pytest.raises(Refused):
+            asked(GOOD + b"x", limits)
+    with pytest.raises(Refused):
+        examine(GOOD, golden=PARTS.files[GOLDEN][:-1], interface=PARTS.files[INTERFACE], limits=limits)
+
+
 def bomb(build: Callable[[Graph], str]) -> bytes:
     """A good model that also computes something enormous."""
     return data(graph(build).model())

@@ -144,7 +144,7 @@ def test_a_killed_worker_is_replaced_and_what_it_answered_is_kept_and_counted(tr
             time.sleep(0.3)
         state = served.ask("GET", "/status", manage=True).json
         assert state["restarts"] == 3
-        until(lambda: _parts(trips_folder) > 0, within_s=20)  # what they left was sealed and compacted meanwhile
+        until(lambda: _parts(trips_folder) > 0, within_s=60)  # what they left was sealed and compacted meanwhile
     found = Counter(one.id for one in receipts(trips_folder / ".holdtrue" / "traffic"))
     assert {id for _, _, id in asking.answers} <= found.keys()
     assert set(found.values()) == {1}

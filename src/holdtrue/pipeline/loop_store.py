@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, select
+from sqlalchemy import ColumnElement, Connection, func, select
 
 from holdtrue.core.errors import Busy, Refused
 from holdtrue.loop.actions import Action, RaiseAlarm, RecordDecision
@@ -99,8 +99,8 @@ class LoopStore:
         """Leave a message; raises `Busy` when nobody takes them."""
 
         def left(connection: Connection) -> None:
-            here = select(LOOP_INBOX.c.id).where(LOOP_INBOX.c.project == self.keeper.project)
-            if len(connection.execute(here.limit(MOST_WAITING)).all()) >= MOST_WAITING:
+            here = select(func.count()).select_from(LOOP_INBOX).where(LOOP_INBOX.c.project == self.keeper.project)
+            if connection.execute(here).scalar_one() >= MOST_WAITING:
                 raise Busy("Nobody takes what the loop is told.", do="Start its worker: holdtrue up")
             self._leave(connection, event)
 

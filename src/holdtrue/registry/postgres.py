@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from functools import lru_cache
 
-from sqlalchemy import URL, Connection, NullPool, create_engine, text
+from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, text
 from sqlalchemy.exc import DBAPIError
 
 from holdtrue.core.errors import Busy, HoldtrueError, Misuse
@@ -21,13 +22,8 @@ Source = Callable[[], Generator[Connection]]
 
 def sources(url: URL, *, patience_s: float) -> tuple[Source, Source]:
     """Give a source of consistent read-only views, and one of write transactions."""
-    arguments = {"connect_timeout": 10, "application_name": "holdtrue"}
     try:
-        engine = create_engine(
-            url.set(drivername="postgresql+psycopg"),
-            poolclass=NullPool,
-            connect_args={name: value for name, value in arguments.items() if name not in url.query},
-        )
+        engine = _engine(url)
     except ModuleNotFoundError:
         raise Misuse("Postgres needs its driver.", do="Install it: pip install 'holdtrue[postgres]'") from None
     snapshot = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
@@ -54,6 +50,17 @@ def sources(url: URL, *, patience_s: float) -> tuple[Source, Source]:
             yield connection
 
     return reading, writing
+
+
+@lru_cache(maxsize=8)
+def _engine(url: URL) -> Engine:
+    """Make the engine of a server once: it asks the server what it is at its first connection. It keeps none open."""
+    arguments = {"connect_timeout": 10, "application_name": "holdtrue"}
+    return create_engine(
+        url.set(drivername="postgresql+psycopg"),
+        poolclass=NullPool,
+        connect_args={name: value for name, value in arguments.items() if name not in url.query},
+    )
 
 
 def shown(url: URL) -> str:

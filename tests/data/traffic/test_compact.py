@@ -160,10 +160,10 @@ def hold(folder: Path, before: list[str]) -> None:
 
 
 @pytest.mark.slow
-def test_killed_at_any_step_nothing_is_lost_or_twice(tmp_path: Path) -> None:
+def test_killed_at_every_third_step_nothing_is_lost_or_twice(tmp_path: Path) -> None:
     mixed_log(tmp_path / "whole")
     before = sorted(one.id for one in receipts(tmp_path / "whole"))
-    for step in range(200):
+    for step in range(0, 200, 3):
         folder = tmp_path / str(step)
         shutil.copytree(tmp_path / "whole", folder)
         done = subprocess.run(
