@@ -18,7 +18,9 @@ async def keep_up(traffic: Path, *, every_s: float) -> None:
     while True:
         await asyncio.sleep(every_s)
         try:
-            await asyncio.get_running_loop().run_in_executor(None, recover, traffic)
+            found = await asyncio.get_running_loop().run_in_executor(None, recover, traffic)
+            for fault in found.faults:
+                LOG.warning("the traffic: %s", fault)
             await compact_apart(traffic)
         except (HoldtrueError, OSError) as error:
             LOG.warning("the traffic could not be tidied up: %s", error)

@@ -114,11 +114,10 @@ def alone_with(home: Path) -> Generator[None]:
 
 
 def main(words: Sequence[str]) -> int:
-    """Compact a folder from the command line, out of the way of whoever serves on this machine."""
+    """Compact a folder from the command line."""
     if len(words) != 1:
         print("Give the folder of the traffic: python -m holdtrue.data.traffic.compact FOLDER", file=sys.stderr)
         return Misuse.exit_code
-    os.nice(10)
     try:
         done = compact(Path(words[0]))
     except HoldtrueError as error:
@@ -134,4 +133,5 @@ def main(words: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
+    os.nice(10)  # out of the way of whoever serves on this machine
     sys.exit(main(sys.argv[1:]))
