@@ -55,6 +55,14 @@ def test_a_budget_that_is_used_up_is_broken() -> None:
     assert found.left == pytest.approx(-1.0)
 
 
+def test_what_came_while_nobody_counted_is_spread_over_that_time() -> None:
+    tally = Tally().add(NOW_US, 600, 60, since_us=NOW_US - 10 * HOUR_US)
+    assert tally.within(NOW_US, HOUR_US) == pytest.approx((60, 6), rel=0.03)
+    assert tally.within(NOW_US, DAY_US) == pytest.approx((600, 60))
+    long = Tally().add(NOW_US, 600, 60, since_us=NOW_US - 60 * DAY_US)  # half of it is too old
+    assert long.within(NOW_US, 30 * DAY_US) == pytest.approx((300, 30), rel=0.01)
+
+
 def test_few_events_say_nothing() -> None:
     assert burn(Tally(), 0.01, NOW_US).state == "no data"
     few = Tally().add(NOW_US, LEAST_EVENTS - 1, LEAST_EVENTS - 1)

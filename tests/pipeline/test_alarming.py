@@ -151,7 +151,7 @@ def test_every_listener_hears_of_an_alarm_once_and_of_its_end(keeper: Keeper, ho
 
 
 def test_more_requests_that_break_the_contract_are_one_alarm_that_can_be_explained(keeper: Keeper) -> None:
-    found = Refusals(requests=300, refused=30, before=20_000, refused_before=100, evidence=22.4)
+    found = Refusals(span="five minutes", requests=300, refused=30, before=20_000, refused_before=100, evidence=22.4)
     release = watched("age").release
     for minute in (0, 5):
         note_refusals(keeper, found, Watch(), release=release, now=NOW + timedelta(minutes=minute))

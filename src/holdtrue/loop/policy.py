@@ -70,7 +70,7 @@ class Policy(Struct, frozen=True, kw_only=True):
     least_requests: int = 1_000
     stage_us: int = 3 * DAY_US
     guard_us: int = 7 * DAY_US
-    pause_us: int | None = None
+    pause_us: int | None = 30 * DAY_US
     work_patience_us: int = 12 * HOUR_US
     serve_patience_us: int = 5 * MINUTE_US
     most_asks: int = 3

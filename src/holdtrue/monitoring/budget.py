@@ -47,13 +47,14 @@ class Tally(msgspec.Struct, frozen=True, kw_only=True):
     minutes: dict[int, tuple[float, float]] = {}
     hours: dict[int, tuple[float, float]] = {}
 
-    def add(self, at_us: int, events: float, bad: float) -> "Tally":
-        """Count events at a time; what has grown too old is left out."""
+    def add(self, at_us: int, events: float, bad: float, *, since_us: int | None = None) -> "Tally":
+        """Count events at a time, or evenly since an earlier one; what has grown too old is left out."""
         if not 0 <= bad <= events:
             raise ValueError(f"{bad} bad events of {events} is impossible; 0 ≤ bad ≤ events must hold.")
+        since_us = at_us if since_us is None else min(since_us, at_us)
         return Tally(
-            minutes=_added(self.minutes, at_us, MINUTE_US, MINUTES_US, events, bad),
-            hours=_added(self.hours, at_us, HOUR_US, BUDGET_US, events, bad),
+            minutes=_added(self.minutes, since_us, at_us, MINUTE_US, MINUTES_US, events, bad),
+            hours=_added(self.hours, since_us, at_us, HOUR_US, BUDGET_US, events, bad),
         )
 
     def within(self, now_us: int, span_us: int) -> tuple[float, float]:
@@ -120,10 +121,22 @@ def _rate(events: float, bad: float, allowed: float) -> float:
 
 
 def _added(
-    kept: Mapping[int, tuple[float, float]], at_us: int, unit_us: int, keep_us: int, events: float, bad: float
+    kept: Mapping[int, tuple[float, float]],
+    since_us: int,
+    at_us: int,
+    unit_us: int,
+    keep_us: int,
+    events: float,
+    bad: float,
 ) -> dict[int, tuple[float, float]]:
-    number = at_us // unit_us
-    newest = max(number, *kept, number)
-    fresh = {place: pair for place, pair in kept.items() if place > newest - keep_us // unit_us - 1}
-    old = fresh.get(number, (0.0, 0.0))
-    return fresh | {number: (old[0] + events, old[1] + bad)}
+    first, last = since_us // unit_us, at_us // unit_us
+    newest = max(last, *kept, last)
+    oldest = newest - keep_us // unit_us
+    fresh = {place: pair for place, pair in kept.items() if place >= oldest}
+    for number in range(max(first, oldest), last + 1):
+        # The first and the last unit are not whole; events that came in no time at all are in the one.
+        begin_us, end_us = max(number * unit_us, since_us), min((number + 1) * unit_us, at_us)
+        part = (end_us - begin_us) / (at_us - since_us) if at_us > since_us else 1.0
+        old = fresh.get(number, (0.0, 0.0))
+        fresh[number] = (old[0] + part * events, old[1] + part * bad)
+    return fresh

@@ -97,7 +97,7 @@ def note_refusals(keeper: Keeper, found: Refusals, settings: Watch, *, release: 
         subject=CONTRACT,
         what="more requests break the contract",
         why=(
-            f"{found.refused:,} of {found.requests:,} in five minutes, {is_:.1%}; {was:.1%} of {found.before:,} before",
+            f"{found.refused:,} of {found.requests:,} in {found.span}, {is_:.1%}; {was:.1%} of {found.before:,} before",
             f"evidence 10^{found.evidence:.1f}",
         ),
     )

@@ -41,7 +41,7 @@ class Budgets(msgspec.Struct, frozen=True, kw_only=True):
     """What is kept of the budgets of a project.
 
     Args:
-        process: the endpoint whose counts `counted` are; counts of another begin at 0.
+        process: the endpoint whose counts `counted` are, as of `counted_us`; counts of another begin at 0.
         tallies: events by promise, as its owner wrote it, and those of the contract.
         standings: of the promises that labels tell of, as of `looked_us`.
     """
@@ -49,6 +49,7 @@ class Budgets(msgspec.Struct, frozen=True, kw_only=True):
     release: str = ""
     process: int = 0
     counted: dict[str, tuple[float, float]] = {}
+    counted_us: int = 0
     tallies: dict[str, Tally] = {}
     standings: tuple[Standing, ...] = ()
     looked_us: int = 0
@@ -77,10 +78,11 @@ def count(keeper: Keeper, status: Mapping[str, Any], release: str, *, now_us: in
         if more < 0 or not 0 <= worse <= more:  # it counts anew
             more, worse = all_, bad
         if more:
-            tallies[text] = tallies.get(text, Tally()).add(now_us, more, worse)
-    after = msgspec.structs.replace(kept, process=status["pid"], counted=events, tallies=tallies)
-    if after != kept:
-        _keep(keeper, after)
+            # Whoever counts may have been away: what came meanwhile did not come now.
+            since_us = kept.counted_us if same and kept.counted_us else now_us
+            tallies[text] = tallies.get(text, Tally()).add(now_us, more, worse, since_us=since_us)
+    after = msgspec.structs.replace(kept, process=status["pid"], counted=events, counted_us=now_us, tallies=tallies)
+    _keep(keeper, after)
     return after
 
 

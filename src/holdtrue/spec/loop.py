@@ -78,7 +78,8 @@ class Retrain(Section):
     approve: Literal["auto", "manual"] = Field(default="auto", description="Whether persons agree before a canary.")
     people: int = Field(default=1, ge=1, le=10, description="How many different ones, where `approve` is manual.")
     wait: Days | None = Field(
-        default=None, description="A challenger that is not settled is given up when no person spoke for so long."
+        default=30.0,
+        description="A challenger that is not settled is given up when no person spoke for so long; never when null.",
     )
     cost: Cost = Cost()
     label_issues: Share = Field(
