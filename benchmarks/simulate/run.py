@@ -146,7 +146,7 @@ def simulated(name: str, table: Table, data: Path | None, pictures: Path | None)
             raise SystemExit(f"{name}: {done.stderr or done.stdout}")
         found = json.loads(done.stdout.strip().splitlines()[-1])
         found["picture"] = out.name
-        found["again"] = said_again(folder / "rows.csv", table)
+        found["again"] = said_again(folder / "rows.csv", table) if table.again else {}
         return {**found, "took_s": round(took_s, 1), "words": " ".join(words[:-2]), "window": table.window}
 
 

@@ -3,7 +3,7 @@
 import json
 import random
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -88,9 +88,16 @@ def asked(row: Mapping[str, object], *, without: Sequence[str] = ()) -> Request:
     return Request(wire="rows", body=json.dumps(given).encode())
 
 
-def made(folder: Path, *, text: str = "", count: int = 500, contract: str | None = CONTRACT) -> Path:
+def made(
+    folder: Path,
+    *,
+    text: str = "",
+    count: int = 500,
+    contract: str | None = CONTRACT,
+    change: Callable[[Row], Row] = lambda row: row,
+) -> Path:
     """Put the project into a folder and make its champion, a day after its rows end."""
-    project(folder, text=text or text_of(), table=visits(count))
+    project(folder, text=text or text_of(), table=[change(row) for row in visits(count)])
     if contract is not None:
         (folder / "contract.yaml").write_text(contract)
     workspace = open_workspace(folder, environ={})

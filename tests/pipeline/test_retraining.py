@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -17,7 +18,7 @@ from holdtrue.pipeline.retraining import Retrained, renewed
 from holdtrue.pipeline.workspace import alone
 from holdtrue.spec import Project
 from tests.cli.driver import as_csv, holdtrue
-from tests.pipeline.lived import CONTRACT, SERVED, Lived, asked, text_of, visits
+from tests.pipeline.lived import CONTRACT, SERVED, Lived, asked, lived, made, text_of, visits
 from tests.serving.endpoint import serving
 
 pytestmark = pytest.mark.slow
@@ -248,6 +249,22 @@ def test_a_contract_that_was_not_written_down_is_found_in_the_rows_of_both(visit
     made = visited.retrain()
     assert (made.live_rows + made.left.unlike, made.left.unlike in (0, 120)) == (120, True)
     assert reproduce(visited.keeper, made.release, now=LATER, tell=silent).made == made.release
+
+
+def test_a_column_that_the_champion_found_no_use_for_keeps_no_traffic_away(tmp_path: Path) -> None:
+    """All nights of the source are 3, so no release takes them, nor does traffic tell of them."""
+    folder = made(tmp_path / "project", change=lambda row: {**row, "nights": 3})
+    visited = lived(folder)
+    for seed, rows in ((5, 100), (6, 200)):
+        visited = Lived(folder=folder, ready=lived(folder).ready, now_us=visited.recorder.now_us)
+        live(visited, 100, seed=seed)
+        found = visited.retrain()
+        assert (found.live_rows, found.left.unlike) == (rows, 0)
+        said = report(found)
+        assert sum("Not learnt from: 'nights'" in note for note in said["notes"]) == 1
+        assert "nights" not in {each["column"] for each in said["data"]["missing"]}
+        assert reproduce(visited.keeper, found.release, now=LATER, tell=silent).same
+        visited.keeper.promote(found.release, "champion", reason="to see the next one", now=visited.now)
 
 
 def test_rows_that_break_a_stricter_contract_are_left_out_and_told(visited: Lived) -> None:

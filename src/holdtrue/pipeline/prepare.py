@@ -108,7 +108,7 @@ def prepare(
     task, held_out = TASKS.get(task_name), source.held_out_rows
     truth, classes = _target(typed, contract, project, task)
     time = time_values(typed, project.data.time).to_numpy() if project.data.time else None
-    names = features_of(contract, project)
+    names = [name for name in features_of(contract, project) if name not in source.absent]
     plan = _split(project, task, held_out)
     tell("split")
     table = Table(

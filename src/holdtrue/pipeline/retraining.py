@@ -11,6 +11,7 @@ from day to day, until newer rows have taken the place of older ones.
 # pyarrow ships no types: what stands in a signature is unknown to the checker.
 # pyright: reportUnknownParameterType=false
 
+import json
 import resource
 import time
 from collections.abc import Iterator, Mapping
@@ -213,7 +214,7 @@ class _Fresh:
     def _joined(self, taken: Taken, *, with_source: bool) -> Taken:
         """Put the rows of traffic after those of the source."""
         columns = [column for column in taken.snapshot.columns if with_source or column.name != RECEIVED]
-        wanted, contract = self._wanted(taken.snapshot, columns)
+        wanted, contract, unused = self._wanted(taken.snapshot, columns)
         gathering = Gathering(self.keeper, wanted, tell=self.tell, again=self.again)
         self.left = gathering.left
 
@@ -233,15 +234,18 @@ class _Fresh:
             snapshot=made,
             held_out_rows=None,
             absent=wanted.form.absent,
-            notes=(*taken.notes, *gathering.left.notes()),
+            notes=(*taken.notes, *gathering.left.notes(), *_told(unused)),
         )
 
-    def _wanted(self, past: Snapshot, columns: list[Column]) -> tuple[Wanted, Contract]:
-        """Say which traffic is taken and how it is to look, from how the rows before it look."""
+    def _wanted(self, past: Snapshot, columns: list[Column]) -> tuple[Wanted, Contract, tuple[str, ...]]:
+        """Say which traffic is taken and how it is to look, from how the rows before it look; and what is left out."""
         project, data = self.project, self.project.data
         raw = scan(past, self.workspace.home.store, [column.name for column in columns])
         contract = contract_of(self.workspace, raw, [])
-        features = tuple(features_of(contract, project))
+        champion = self._champion()
+        offered = features_of(contract, project)
+        unused = () if champion is None else self._unused(champion, offered)
+        features = tuple(name for name in offered if name not in unused)
         given = tuple(dict.fromkeys((*features, data.target, *data.time)))
         group = project.split.group
         if group is not None and group not in given:
@@ -254,7 +258,6 @@ class _Fresh:
         agreed = contract.only(given)
         once = replace(agreed, fields=tuple(replace(one, unique=False) for one in agreed.fields), key=())
         # What the challenger does not learn from, the champion beside it may still ask for.
-        champion = self._champion()
         asked = () if champion is None else champion.contract.fields
         more = {
             field.name: contract.field(field.name) if field.name in contract.names else field
@@ -271,7 +274,26 @@ class _Fresh:
             until_us=self.until_us,
             since_us=self.since_us,
         )
-        return wanted, contract
+        return wanted, contract, unused
+
+    def _unused(self, champion: Predictor, features: list[str]) -> tuple[str, ...]:
+        """Name the columns that the champion was offered and found no use for, such as one that never changed.
+
+        No traffic has them, so with them nothing could be learnt from it. One that is new to the champion is none.
+        """
+        line, store = champion.release.core.lineage, self.workspace.home.store
+        if not store.has(line.project):
+            return ()
+        hidden = json.loads(store.get(line.project))["data"].get("drop", ())
+        known = {column.name for column in load_snapshot(line.snapshot, store=store).columns} - set(hidden)
+        taken = {str(port["name"]) for port in champion.release.core.inputs}
+        return tuple(name for name in features if name in known - taken)
+
+
+def _told(unused: tuple[str, ...]) -> tuple[str, ...]:
+    names = ", ".join(map(repr, unused))
+    why = "the champion found no use there, so traffic does not say it; retrain.source: source would learn from it"
+    return (f"Not learnt from: {names}; {why}.",) if unused else ()
 
 
 def _frames(kept: Snapshot, workspace: Workspace) -> Iterator[tuple[int, pl.DataFrame]]:
