@@ -104,8 +104,8 @@ def drift(column: str) -> Drift:
 
 
 def watched(*columns: str, broken: bool = False, release: str = "a" * 64) -> Watched:
-    window = Window(start_us=0, rows=100, unread=0, drifts=tuple(drift(name) for name in columns))
-    quiet = Window(start_us=1, rows=0, unread=0, drifts=())  # a day without rows ends nothing
+    window = Window(start_us=0, rows=100, unread=0, late=0, drifts=tuple(drift(name) for name in columns))
+    quiet = Window(start_us=1, rows=0, unread=0, late=0, drifts=())  # a day without rows ends nothing
     pledge = Pledge(text="ROC AUC is at least 0.8", metric="roc_auc", direction="at_least", bound=0.8)
     estimate = Estimate(value=0.7, low=0.68, high=0.72, rows=900, method="pairs", confidence=0.9)
     held = Held(pledge=pledge, state="broken" if broken else "kept", estimate=estimate)

@@ -3,6 +3,7 @@
 import json
 import random
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 import msgspec
 import numpy as np
@@ -177,6 +178,54 @@ def test_rows_are_sliced_by_texts_alone(recorder: Recorder, name: str) -> None:
     asked(recorder, [[row(30.0)]])
     with pytest.raises(Misuse, match="sliced by"):
         seen(recorder, settings=Watch(slices=(name,)))
+
+
+def test_windows_go_by_the_time_that_a_row_tells_and_what_comes_too_late_is_left_out(visited: Lived) -> None:
+    """A machine was cut off: what it saw on the second day comes at noon of the third, and a rest on the fourth."""
+    first = visited.now_us // DAY_US + 2
+    hour_us = DAY_US // 24
+
+    def answer(asked_us: int, told_us: int | None, count: int) -> None:
+        visited.recorder.now_us = asked_us
+        told = "" if told_us is None else f"{datetime.fromtimestamp(told_us / 1e6, UTC):%d.%m.%Y %H:%M}"
+        for each in visits(count, seed=count):
+            body = json.loads(lived_row(each).body) | {"seen_at": told}
+            visited.recorder.answer([Request(wire="rows", body=json.dumps(body).encode())])
+
+    answer(first * DAY_US + hour_us, first * DAY_US, 30)
+    answer((first + 2) * DAY_US + 12 * hour_us, (first + 1) * DAY_US + 3 * hour_us, 20)
+    answer((first + 3) * DAY_US + hour_us, (first + 1) * DAY_US + 4 * hour_us, 7)
+    answer((first + 2) * DAY_US + hour_us, (first + 30) * DAY_US, 5)  # its clock is wrong: no row is from the future
+    visited.write()
+    counts: Counts = {}
+
+    def look(settings: Watch, after_us: int, kept: Counts | None = None) -> dict[int, tuple[int, int]]:
+        found = watch(
+            visited.keeper,
+            settings,
+            release=visited.keeper.folder_of("champion").name,
+            windows=4,
+            now_us=first * DAY_US + after_us,
+            tell=silent,
+            again=visited.again(),
+            counts=kept,
+        )
+        return {one.start_us // DAY_US - first: (one.rows, one.late) for one in found.windows if one.rows or one.late}
+
+    told = Watch(by="seen_at", late=0.75)
+    assert look(told, DAY_US * 3) == {0: (30, 0), 1: (20, 0)}  # the third day is not due before 18:00 of the next
+    assert look(told, DAY_US * 4) == {0: (30, 0), 1: (20, 7), 2: (5, 0)}
+    for day in (3, 4, 5):  # so does who keeps what was counted
+        assert look(told, DAY_US * day, counts) == look(told, DAY_US * day)
+    assert look(Watch(by="seen_at"), DAY_US * 4) == {0: (30, 0), 1: (0, 27), 2: (5, 0)}
+    assert look(Watch(), DAY_US * 4) == {0: (30, 0), 2: (25, 0), 3: (7, 0)}
+
+
+@pytest.mark.parametrize("name", ["age", "clerk"])
+def test_windows_go_by_dates_alone(name: str, visited: Lived) -> None:
+    release = visited.keeper.folder_of("champion").name
+    with pytest.raises(Misuse, match="its dates are seen_at, born"):
+        watch(visited.keeper, Watch(by=name), release=release, windows=1, now_us=NOW_US, tell=silent)
 
 
 def test_hours_can_be_windows_too(recorder: Recorder) -> None:

@@ -52,7 +52,7 @@ def look(folder: Path, *, release: str, windows: int, follow: bool, dry_run: boo
             return 1 if told is not None and told.failed else 0
         said_us = seen.windows[-1].start_us
         span_s = settings.window * 86_400
-        if stopped.wait(span_s - time.time() % span_s + LATE_S):
+        if stopped.wait(span_s - (time.time() - settings.late * 86_400) % span_s + LATE_S):
             return 0
         windows = 1
 
@@ -221,8 +221,10 @@ def _line(each: Held) -> tuple[str | Text, ...]:
 
 
 def _summary(window: Window) -> str:
+    left = f"; {number(window.late)} rows came too late" if window.late else ""
     if not window.rows:
-        return "no rows, so nothing is known" + (f"; {number(window.unread)} cannot be read" if window.unread else "")
+        unread = f"; {number(window.unread)} cannot be read" if window.unread else ""
+        return f"no rows, so nothing is known{unread}{left}"
     columns = [drift for drift in window.drifts if not drift.whole]
     small = sum(drift.real and not drift.alarm for drift in columns)
     changed = len(window.of_columns)
@@ -233,6 +235,7 @@ def _summary(window: Window) -> str:
         f"{number(window.rows)} rows, {found}"
         + (f"; {small} more too little to matter" if small else "")
         + (f"; {number(window.unread)} predictions cannot be read" if window.unread else "")
+        + left
     )
 
 

@@ -90,7 +90,7 @@ class Looker:
         """Look at whatever is due."""
         events: list[Looked | CanaryLooked] = []
         span_us = round(self._settings.window * DAY_US)
-        over = (now_us - LATE_US) // span_us
+        over = (now_us - LATE_US - round(self._settings.late * DAY_US)) // span_us
         tried = trial(state)
         if now_us - memory.budgets_us >= BUDGETS_US:
             self._budgets(state.champion, now_us)

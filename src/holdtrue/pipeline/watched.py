@@ -20,11 +20,13 @@ class Window:
     Attributes:
         drifts: of every column that is watched, the one with the most evidence first; none without rows.
         unread: predictions whose person was forgotten, or whose record is damaged.
+        late: rows that came after the window was due to be looked at; they are not among its rows.
     """
 
     start_us: int
     rows: int
     unread: int
+    late: int
     drifts: tuple[Drift, ...]
 
     @property
@@ -41,6 +43,7 @@ class Window:
             "start": _moment(self.start_us),
             "rows": self.rows,
             "unread": self.unread,
+            "late": self.late,
             "alarms": len(self.alarms),
             "drifts": [drift.to_json() for drift in self.drifts],
         }

@@ -64,24 +64,26 @@ def watch(
     Raises `Misuse` where the budget allows no test, and what keeps the release from being used.
     """
     level = _level(settings, windows)
-    span_us = round(settings.window * DAY_US)
     again = again or Again(keeper)
     digest = keeper.folder_of(release).name
     ready = again.ready(digest)
-    last = now_us // span_us  # the window that is not over
+    dial = _Dial.of(settings, ready[1])
+    span_us = dial.span_us
+    last = (now_us - dial.late_us) // span_us  # the first window that cannot be looked at yet
     first = last - windows - max(LENGTHS) + 1
     damaged: list[str] = []
     traffic = traffic_of(keeper)
     known = LabelJoin(labels(traffic, endpoint=keeper.project, faults=damaged))
-    done = {} if counts is None else counts.setdefault((digest, span_us), {})
+    done = {} if counts is None else counts.setdefault((digest, dial), {})
     past = read_held_out(keeper.home, digest, ready[1].plan.classes)
     shown_us = (last - windows) * span_us
     more = {"time": time, "slices": settings.slices}
-    tally = _Tally(again, ready, past, span_us, known, done, labelled_since_us=shown_us, **more)
+    tally = _Tally(again, ready, past, dial, known, done, labelled_since_us=shown_us, **more)
     unread = next((number for number in range(first, last) if number not in done), last)
     since_us = min(unread * span_us, shown_us)
-    kept = receipts(traffic, endpoint=keeper.project, since_us=since_us, until_us=last * span_us, faults=damaged)
-    tally.add_all(kept, tell)
+    until_us = last * span_us + dial.late_us
+    kept = receipts(traffic, endpoint=keeper.project, since_us=since_us, until_us=until_us, faults=damaged)
+    tally.add_all(kept, last, tell)
     seen = tuple(_judged(tally, first, last, shown=windows, level=level))
     tally.keep(range(first, last))
     samples = [tally.window(number).sample for number in range(last - windows, last)]
@@ -102,7 +104,7 @@ def _harms(admitted: Admitted, tally: "_Tally", seen: Sequence[Window], past: He
     last = next((window for window in reversed(seen) if window.rows), None)
     if last is None or not last.alarms:
         return []
-    counts = tally.window(last.start_us // tally.span_us).counts
+    counts = tally.window(last.start_us // tally.dial.span_us).counts
     rulers = {ruler.name: ruler for ruler in tally.gauge.rulers}
     return ranked(
         [
@@ -136,8 +138,9 @@ def _judged(tally: "_Tally", first: int, last: int, *, shown: int, level: float)
         counts, joint = counts[-max(LENGTHS) :], tally.joint(here)
         rulers, parts = tally.gauge.rulers + tally.slices.rulers, tally.slices.whole
         judged = drifts(rulers, tally.reference, counts, level=level, joint=joint, parts=parts) if here.rows else []
-        start_us = (first + place) * tally.span_us
-        yield Window(start_us=start_us, rows=here.rows, unread=here.unread, drifts=tuple(judged))
+        start_us = (first + place) * tally.dial.span_us
+        held = {"rows": here.rows, "unread": here.unread, "late": here.late}
+        yield Window(start_us=start_us, drifts=tuple(judged), **held)
 
 
 def _quality(admitted: Admitted, labelled: Labelled, past: HeldOut | None, *, since_us: int, looks: int) -> Quality:
@@ -160,12 +163,51 @@ def _quality(admitted: Admitted, labelled: Labelled, past: HeldOut | None, *, si
     )
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Dial:
+    """Says which window a request belongs to: by when it was asked, or by the time that its first row tells.
+
+    Args:
+        place: where that time stands among the numbers of a request; None where windows go by when it was asked.
+        late_us: what comes so long after the end of its window is too late for it.
+    """
+
+    span_us: int
+    late_us: int
+    place: int | None
+
+    @classmethod
+    def of(cls, settings: Watch, model: Model) -> "_Dial":
+        place = None
+        if settings.by is not None:
+            dates = [name for name in model.reader.numbers if model.reader.contract.field(name).kind == "date"]
+            if settings.by not in dates:
+                told = f"its dates are {', '.join(dates)}" if dates else "it takes no dates"
+                raise Misuse(
+                    f"The release takes no date {settings.by!r}, so windows cannot go by it (watch.by): {told}.",
+                    do="Name one that it takes, or leave watch.by out: then windows go by when a row was asked for.",
+                )
+            place = model.reader.numbers.index(settings.by)
+        return cls(span_us=round(settings.window * DAY_US), late_us=round(settings.late * DAY_US), place=place)
+
+    def window(self, asked_us: int, typed: Typed) -> int:
+        """Give the number of a window. No row is from the future; one that does not tell is from when it was asked."""
+        if self.place is None:
+            return asked_us // self.span_us
+        told_s = float(np.asarray(typed.numbers, dtype=np.float64).reshape(-1, typed.rows)[self.place, 0])
+        return asked_us // self.span_us if np.isnan(told_s) else min(round(told_s * 1e6), asked_us) // self.span_us
+
+    def is_late(self, asked_us: int, number: int) -> bool:
+        return asked_us >= (number + 1) * self.span_us + self.late_us
+
+
 @dataclass(slots=True)
 class _Counted:
     """The counts of one window so far, and rows that wait to be counted."""
 
     rows: int = 0
     unread: int = 0
+    late: int = 0
     counts: "dict[str, np.ndarray]" = field(default_factory=dict)
     waiting: list[Typed] = field(default_factory=list)
     answers: list[Answers] = field(default_factory=list)
@@ -184,7 +226,7 @@ class _Tally:
         again: Again,
         ready: Ready,
         held_out: HeldOut | None,
-        span_us: int,
+        dial: _Dial,
         known: LabelJoin,
         done: "dict[int, _Counted]",
         *,
@@ -194,7 +236,7 @@ class _Tally:
     ) -> None:
         admitted, self._model = ready
         self._again = again
-        self.span_us = span_us
+        self.dial = dial
         past = pl.read_parquet(io.BytesIO(admitted.files[REFERENCE]))
         self._past = reference_columns(self._model, past)
         self.gauge, self.reference = gauge_of(self._past)
@@ -213,37 +255,53 @@ class _Tally:
         self.sampler = Sampler(held_out, self.gauge, self._interface, self._classes, time=time)
         self._windows: dict[int, _Counted] = {}
         self._done = done
+        for window in done.values():
+            window.late = 0  # they are read again, for their labels
 
-    def add_all(self, receipts: Iterable[Receipt], tell: Tell) -> None:
+    def add_all(self, receipts: Iterable[Receipt], last: int, tell: Tell) -> None:
+        """Take predictions; those of the window `last` and later ones are left for another look."""
         for count, receipt in enumerate(receipts):
-            self.add(receipt)
+            self._add(receipt, last)
             if count % 1_000 == 0:
                 tell("read", count)
 
-    def add(self, receipt: Receipt) -> None:
+    def _add(self, receipt: Receipt, last: int) -> None:
         """Take a prediction, when it is one of the release and its answer went out."""
         if receipt.release != self._model.about.digest or receipt.route not in ANSWERS:
             self._explore(receipt)
             return
-        number = receipt.time_us // self.span_us
-        if number in self._done:
+        asked_us = receipt.time_us
+        if self.dial.place is None and (known := self._done.get(asked_us // self.dial.span_us)) is not None:
             with suppress(Forgotten, Refused):
-                self._label(self._done[number], receipt, self._again.reveal(receipt))
+                self._label(known, receipt, self._again.reveal(receipt))
             return
-        window = self._windows.setdefault(number, _Counted())
         try:
             plain = self._again.reveal(receipt)
-            window.waiting.append(self._again.typed(self._model, plain))
-            if self._has_answers:
-                window.answers.append(of_receipt(plain, self._interface, self._classes))
+            typed = self._again.typed(self._model, plain)
+            answered = of_receipt(plain, self._interface, self._classes) if self._has_answers else None
         except (Forgotten, Refused):
-            window.unread += 1
+            number = asked_us // self.dial.span_us
+            if number not in self._done:
+                self._window(number).unread += 1
             return
+        number = self.dial.window(asked_us, typed)
+        if number >= last:
+            return
+        window = self._window(number)
         self._label(window, receipt, plain)
+        if self.dial.is_late(asked_us, number):
+            window.late += receipt.rows
+        if number in self._done or self.dial.is_late(asked_us, number):
+            return
+        window.waiting.append(typed)
+        window.answers += [] if answered is None else [answered]
         window.asked.append(plain)
         window.gathered += receipt.rows
         if window.gathered >= GATHERED:
             self._count(window)
+
+    def _window(self, number: int) -> _Counted:
+        return self._done.get(number) or self._windows.setdefault(number, _Counted())
 
     def _explore(self, receipt: Receipt) -> None:
         """Count the labelled rows that chance sent to another release."""
@@ -288,7 +346,7 @@ class _Tally:
         window.waiting, window.answers, window.asked, window.gathered = [], [], [], 0
 
 
-Counts = dict[tuple[str, int], dict[int, _Counted]]  # of a release and a length of windows, by their number
+Counts = dict[tuple[str, _Dial], dict[int, _Counted]]  # of a release and a sort of windows, by their number
 
 
 def _columns(model: Model, read: Sequence[Typed]) -> Columns:

@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from holdtrue.spec.loop import Retrain, Serve
 from holdtrue.spec.promises import Days, Names, PromiseEntry, Section, Share
-from holdtrue.spec.quantity import MONTH_DAYS, per_day
+from holdtrue.spec.quantity import MONTH_DAYS, days, per_day
 
 Columns = Annotated[Names, Field(min_length=1)]
 
@@ -139,6 +139,13 @@ class Watch(Section):
         Field(default=1 / MONTH_DAYS, description="How many false alarms are accepted: `1/month`, `2/week`, `4/year`.")
     )
     window: Days = Field(default=1.0, ge=1 / 24, le=31, description="The time that is looked at as one: `1d`, `12h`.")
+    by: str | None = Field(
+        default=None,
+        description="A column of dates: windows go by it, instead of by when a row was asked for.",
+    )
+    late: Annotated[float, BeforeValidator(days, json_schema_input_type=float | str), Field(ge=0, le=31)] = Field(
+        default=0.0, description="A window is looked at so long after its end; what comes later still is left out."
+    )
     slices: tuple[str, ...] = Field(
         default=(),
         max_length=5,
