@@ -5,8 +5,10 @@ same rows, the bins would hold their counts evenly by construction, and every la
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from itertools import pairwise
 from typing import TypeAlias
 
 import numpy as np
@@ -28,11 +30,13 @@ class Ruler:
     Attributes:
         edges: where the bins of a column of numbers begin, but for the first; none for texts.
         texts: the texts that have a bin each, the most frequent one first; all others share the last bin.
+        dated: the numbers are moments, in seconds since 1970 UTC.
     """
 
     name: str
     edges: tuple[float, ...] = ()
     texts: tuple[str, ...] = ()
+    dated: bool = False
 
     @property
     def bins(self) -> int:
@@ -43,13 +47,17 @@ class Ruler:
 
         >>> Ruler(name="age", edges=(18.0, 65.0)).labels()
         ('missing', 'below 18', '18 to 65', '65 and more')
+        >>> Ruler(name="seen", edges=(1_435_708_800.0,), dated=True).labels()
+        ('missing', 'before 2015-07-01', '2015-07-01 and later')
         """
         if self.texts:
             return (MISSING, *self.texts, OTHER)
         if not self.edges:
             return (MISSING, "any")
-        inner = [f"{low:.6g} to {high:.6g}" for low, high in zip(self.edges, self.edges[1:], strict=False)]
-        return (MISSING, f"below {self.edges[0]:.6g}", *inner, f"{self.edges[-1]:.6g} and more")
+        told = [_moment(edge) if self.dated else f"{edge:.6g}" for edge in self.edges]
+        before, after = ("before", "later") if self.dated else ("below", "more")
+        inner = [f"{low} to {high}" for low, high in pairwise(told)]
+        return (MISSING, f"{before} {told[0]}", *inner, f"{told[-1]} and {after}")
 
     def count_numbers(self, values: Float64[np.ndarray, " rows"]) -> Int64[np.ndarray, " bins"]:
         """Count numbers; NaN is missing.
@@ -89,6 +97,11 @@ class Ruler:
         for text, count in _counted(values):
             counts[place_of.get(text, -1)] += count
         return counts
+
+
+def _moment(seconds: float) -> str:
+    moment = datetime.fromtimestamp(seconds, UTC)
+    return f"{moment:%Y-%m-%d}" if seconds % 86_400 == 0 else f"{moment:%Y-%m-%d %H:%M}"
 
 
 def _counted(values: "Texts") -> Iterable[tuple[str, int]]:
@@ -132,12 +145,15 @@ class Gauge:
         return counts | {ruler.name: ruler.count_texts(columns[ruler.name]) for ruler in self.texts}  # pyright: ignore[reportArgumentType]
 
 
-def gauge_of(columns: Columns) -> "tuple[Gauge, dict[str, np.ndarray]]":
-    """Lay the bins by every other row of a reference, and count the rows between; gives both."""
+def gauge_of(columns: Columns, *, dates: Collection[str] = ()) -> "tuple[Gauge, dict[str, np.ndarray]]":
+    """Lay the bins by every other row of a reference, and count the rows between; gives both.
+
+    Numbers under the names in `dates` are moments.
+    """
     laid, held = {name: values[::2] for name, values in columns.items()}, held_half(columns)
     numbers = {name: values for name, values in laid.items() if isinstance(values, np.ndarray)}
     gauge = Gauge(
-        numbers=tuple(ruler_of_numbers(name, values) for name, values in numbers.items()),
+        numbers=tuple(replace(ruler_of_numbers(name, values), dated=name in dates) for name, values in numbers.items()),
         texts=tuple(ruler_of_texts(name, values) for name, values in laid.items() if name not in numbers),  # pyright: ignore[reportArgumentType]
     )
     return gauge, gauge.count(held)

@@ -68,21 +68,18 @@ def watch(
     digest = keeper.folder_of(release).name
     ready = again.ready(digest)
     dial = _Dial.of(settings, ready[1])
-    span_us = dial.span_us
-    last = (now_us - dial.late_us) // span_us  # the first window that cannot be looked at yet
+    last = (now_us - dial.late_us) // dial.span_us  # the first window that cannot be looked at yet
     first = last - windows - max(LENGTHS) + 1
     damaged: list[str] = []
     traffic = traffic_of(keeper)
     known = LabelJoin(labels(traffic, endpoint=keeper.project, faults=damaged))
     done = {} if counts is None else counts.setdefault((digest, dial), {})
     past = read_held_out(keeper.home, digest, ready[1].plan.classes)
-    shown_us = (last - windows) * span_us
-    more = {"time": time, "slices": settings.slices}
-    tally = _Tally(again, ready, past, dial, known, done, labelled_since_us=shown_us, **more)
+    shown_us = (last - windows) * dial.span_us
+    tally = _Tally(again, ready, past, dial, known, done, since_us=shown_us, time=time, slices=settings.slices)
     unread = next((number for number in range(first, last) if number not in done), last)
-    since_us = min(unread * span_us, shown_us)
-    until_us = last * span_us + dial.late_us
-    kept = receipts(traffic, endpoint=keeper.project, since_us=since_us, until_us=until_us, faults=damaged)
+    read = {"since_us": min(unread * dial.span_us, shown_us), "until_us": last * dial.span_us + dial.late_us}
+    kept = receipts(traffic, endpoint=keeper.project, **read, faults=damaged)
     tally.add_all(kept, last, tell)
     seen = tuple(_judged(tally, first, last, shown=windows, level=level))
     tally.keep(range(first, last))
@@ -180,7 +177,7 @@ class _Dial:
     def of(cls, settings: Watch, model: Model) -> "_Dial":
         place = None
         if settings.by is not None:
-            dates = [name for name in model.reader.numbers if model.reader.contract.field(name).kind == "date"]
+            dates = _dates(model)
             if settings.by not in dates:
                 told = f"its dates are {', '.join(dates)}" if dates else "it takes no dates"
                 raise Misuse(
@@ -230,7 +227,7 @@ class _Tally:
         known: LabelJoin,
         done: "dict[int, _Counted]",
         *,
-        labelled_since_us: int,
+        since_us: int,
         time: Sequence[str] = (),
         slices: Sequence[str] = (),
     ) -> None:
@@ -239,7 +236,7 @@ class _Tally:
         self.dial = dial
         past = pl.read_parquet(io.BytesIO(admitted.files[REFERENCE]))
         self._past = reference_columns(self._model, past)
-        self.gauge, self.reference = gauge_of(self._past)
+        self.gauge, self.reference = gauge_of(self._past, dates=_dates(self._model))
         self.slices, within = slices_of(slices, self.gauge, self._past)
         self.reference |= within
         plan = self._model.plan
@@ -249,7 +246,7 @@ class _Tally:
             self.gauge = Gauge(numbers=self.gauge.numbers + gauge.numbers, texts=self.gauge.texts + gauge.texts)
             self.reference |= reference
         self._interface, self._classes = read_interface(plan.interface), plan.classes
-        self._labelled_since_us = labelled_since_us
+        self._labelled_since_us = since_us
         self._known = known
         self.labelled = Labelled(self._interface, self._classes)
         self.sampler = Sampler(held_out, self.gauge, self._interface, self._classes, time=time)
@@ -347,6 +344,10 @@ class _Tally:
 
 
 Counts = dict[tuple[str, _Dial], dict[int, _Counted]]  # of a release and a sort of windows, by their number
+
+
+def _dates(model: Model) -> list[str]:
+    return [name for name in model.reader.numbers if model.reader.contract.field(name).kind == "date"]
 
 
 def _columns(model: Model, read: Sequence[Typed]) -> Columns:
