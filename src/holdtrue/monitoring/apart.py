@@ -1,7 +1,8 @@
 """How well two sets of rows can be told apart, by a classifier that is asked about rows it did not learn from.
 
 Boosted trees of few leaves: they see how columns hang together, need no scaling, and take missing values as they are.
-A fit takes about a tenth of a second and does not grow with the traffic, for only so many rows of a set are taken.
+A fit takes about a tenth of a second and does not grow with the traffic, for only so many rows of a set are taken. It
+takes one thread: threads that wait for each other on a busy machine, as beside an endpoint, take many times as long.
 """
 
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float32, Float64, Int64
+from threadpoolctl import threadpool_limits
 
 if TYPE_CHECKING:
     from sklearn.ensemble import HistGradientBoostingClassifier
@@ -38,7 +40,9 @@ class Apart:
         """Give the logarithm of the odds that a row is one of the others; higher is more like them."""
         if self.trees is None:
             return np.zeros(len(rows))
-        return np.asarray(self.trees.decision_function(_binned(rows, self.edges)[:, self.useful]), dtype=np.float64)
+        with threadpool_limits(limits=1):
+            found = self.trees.decision_function(_binned(rows, self.edges)[:, self.useful])
+        return np.asarray(found, dtype=np.float64)
 
 
 def fitted(one: Float32[np.ndarray, "ones columns"], other: Float32[np.ndarray, "others columns"]) -> Apart:
@@ -60,7 +64,8 @@ def fitted(one: Float32[np.ndarray, "ones columns"], other: Float32[np.ndarray, 
         early_stopping=False,  # pyright: ignore[reportArgumentType]  # its annotation names only the default
         random_state=0,
     )
-    trees.fit(binned[:, useful], np.repeat([0, 1], [len(one), len(other)]))
+    with threadpool_limits(limits=1):
+        trees.fit(binned[:, useful], np.repeat([0, 1], [len(one), len(other)]))
     return Apart(edges, useful, trees)
 
 
