@@ -44,6 +44,36 @@ def test_more_of_the_rows_that_are_answered_worse_is_the_harm_that_comes(rail: f
     assert "worse by this alone" in harm_told(found)
 
 
+def test_a_change_within_a_slice_is_the_harm_that_comes_of_the_slice_alone() -> None:
+    """In the north ever more goes by rail; the south is as it was, half by rail."""
+
+    def world(seed: int, count: int, rail: float) -> tuple[np.ndarray, list[str]]:
+        north = np.random.default_rng(seed).random(count) < 0.4
+        there, here = ways(seed + 1, count, 0.5), ways(seed + 2, count, rail)
+        return north, [here[place] if is_north else there[place] for place, is_north in enumerate(north)]
+
+    north, past = world(1, 8_000, 0.05)
+    held_out = answered(2, past)
+    now_north, now = world(3, 4_000, 0.9)
+    counts = RULER.count_texts([way for way, is_north in zip(now, now_north, strict=True) if is_north])
+    found = harm(RULER, past, counts, held_out, PLEDGE, within=north)
+    truth = area(held_out) - area(answered(4, world(5, 60_000, 0.9)[1]))
+    assert found.worse is not None
+    assert found.worse == pytest.approx(truth, abs=3 * found.error)
+    assert found.is_harmful
+    everywhere = harm(RULER, past, counts, held_out, PLEDGE)
+    assert everywhere.worse is not None
+    assert everywhere.worse > found.worse + 3 * found.error  # as if the south did so too
+
+
+def test_a_slice_of_few_rows_cannot_be_told() -> None:
+    past = ways(1, 5_000, 0.5)
+    few = np.arange(5_000) < 60
+    found = harm(RULER, past, RULER.count_texts(ways(2, 900, 0.9)), answered(3, past), PLEDGE, within=few)
+    assert found.worse is None
+    assert "are worth only" in found.why
+
+
 @pytest.mark.slow
 def test_a_column_that_the_answers_do_not_depend_on_does_no_harm() -> None:
     harmful = 0

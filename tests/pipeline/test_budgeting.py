@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from holdtrue.monitoring.budget import DAY_US, MINUTE_US, Tally
+from holdtrue.monitoring.budget import DAY_US, HOUR_US, MINUTE_US, Tally
 from holdtrue.pipeline.budgeting import CONTRACT, budgets, burns, count, promises_of, standing
 from holdtrue.pipeline.keeping import Keeper
 from tests.pipeline.recorded import PROJECT, store
@@ -54,6 +54,14 @@ def test_each_count_is_taken_once(kept: tuple[Keeper, str]) -> None:
     assert set(found) == {FAST, COMPLETE}  # what may never happen has no budget, and a file is no event
     assert (found[FAST].events, found[FAST].bad) == (805, 5)
     assert found[FAST].state == "no data"
+
+
+def test_what_came_while_the_loop_was_away_did_not_come_now(kept: tuple[Keeper, str]) -> None:
+    keeper, release = kept
+    count(keeper, status({0.01: 100.0}), release, now_us=NOW_US - 10 * HOUR_US)
+    tally = count(keeper, status({0.01: 2_100.0}), release, now_us=NOW_US).tallies[FAST]
+    assert tally.within(NOW_US, HOUR_US)[0] == pytest.approx(200, rel=0.02)
+    assert tally.within(NOW_US, DAY_US)[0] == pytest.approx(2_100)
 
 
 def test_a_new_process_counts_from_nothing(kept: tuple[Keeper, str]) -> None:

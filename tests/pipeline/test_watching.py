@@ -171,6 +171,7 @@ def test_what_changes_among_some_rows_is_seen_in_their_slice(visited: Lived) -> 
     assert within["nights where region is north"] == "nights"
     assert "nights" not in {one.column for one in window.of_columns}
     assert {one.column for one in window.drifts if one.column.startswith("region where")} == set()
+    assert {one.column for one in found.harms if one.promise.startswith("ROC AUC")} >= set(within)
 
 
 @pytest.mark.parametrize("name", ["age", "citty"])

@@ -2,7 +2,8 @@
 
 The held-out rows are weighted until their shares of the column's bins are those of now, and the metric is taken again.
 That is right when only the shares of this column have changed: not what the column means for the answer, nor how it
-hangs together with others. Where now has rows of a kind that the held-out rows hardly have, nobody can tell.
+hangs together with others. A change within a slice is held to leave the other rows, and the slice's size, as they were.
+Where now has rows of a kind that the held-out rows hardly have, nobody can tell.
 """
 
 import math
@@ -58,24 +59,36 @@ class Harm:
 
 
 def harm(
-    ruler: Ruler, values: "np.ndarray | Texts", now: "np.ndarray", predictions: Predictions, pledge: Pledge
+    ruler: Ruler,
+    values: "np.ndarray | Texts",
+    now: "np.ndarray",
+    predictions: Predictions,
+    pledge: Pledge,
+    *,
+    within: "np.ndarray | None" = None,
 ) -> Harm:
-    """Estimate the harm of one column: its held-out `values`, the counts of `now`, and what was answered there."""
+    """Estimate the harm of one column: its held-out `values`, the counts of `now`, and what was answered there.
+
+    `within` says of each held-out row whether it is one of a slice, where the counts are of that slice alone.
+    """
     if pledge.metric not in METRICS.names() or metric_named(pledge.metric).needs not in offers(predictions):
         return Harm(column=ruler.name, promise=pledge.text, why="the held-out rows do not say it of this promise")
     metric = metric_named(pledge.metric)
     places = ruler.places(values)
-    there = np.bincount(places, minlength=ruler.bins)
+    here = np.ones(len(places), dtype=bool) if within is None else within
+    there = np.bincount(places[here], minlength=ruler.bins)
     share = now / max(now.sum(), 1)
     unknown = float(share[there < LEAST_IN_BIN].sum())
     if unknown > MOST_UNKNOWN:
         why = f"{unknown:.0%} of the rows are of a kind that the held-out rows hardly have"
         return Harm(column=ruler.name, promise=pledge.text, why=why)
     weights = np.where(there >= LEAST_IN_BIN, share / np.maximum(there, 1), 0.0)[places]
-    effective = float(weights.sum() ** 2 / max((weights**2).sum(), 1e-300))
+    known = weights[here]
+    effective = float(known.sum() ** 2 / max((known**2).sum(), 1e-300))
     if effective < LEAST_EFFECTIVE:
         why = f"the held-out rows are worth only {effective:.0f} rows of now"
         return Harm(column=ruler.name, promise=pledge.text, why=why)
+    weights = np.where(here, weights / known.sum() * here.sum(), 1.0)
     return _weighted(ruler.name, metric, predictions, pledge, weights / weights.sum())
 
 

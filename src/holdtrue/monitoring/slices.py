@@ -31,8 +31,12 @@ class Slice:
     def named(self, ruler: Ruler) -> Ruler:
         return replace(ruler, name=f"{ruler.name} where {self.column} is {self.value}")
 
+    def rows(self, columns: Columns) -> "np.ndarray":
+        """Say of each row whether it is one of the slice."""
+        return np.array([text == self.value for text in columns[self.column]], dtype=bool)
+
     def count(self, columns: Columns) -> "dict[str, np.ndarray]":
-        here = np.array([text == self.value for text in columns[self.column]], dtype=bool)
+        here = self.rows(columns)
         names = [ruler.name for ruler in self.gauge.rulers]
         counts = self.gauge.count({name: _where(columns[name], here) for name in names})
         return {self.named(ruler).name: counts[ruler.name] for ruler in self.gauge.rulers}
@@ -52,6 +56,12 @@ class Slices:
     def whole(self) -> dict[str, str]:
         """The column that each column of a slice is a part of, by its name."""
         return {one.named(ruler).name: ruler.name for one in self.slices for ruler in one.gauge.rulers}
+
+    def of(self, name: str) -> Slice | None:
+        """Give the slice that a column is counted in; None for a whole column."""
+        return next(
+            (one for one in self.slices if any(one.named(ruler).name == name for ruler in one.gauge.rulers)), None
+        )
 
     def count(self, columns: Columns) -> "dict[str, np.ndarray]":
         return {name: counts for one in self.slices for name, counts in one.count(columns).items()}

@@ -168,6 +168,7 @@ def _of_drift(watched: Watched, drift: Drift) -> Seen:
     changed = tuple(
         f"{name}: {before:.1%} of the rows before, {after:.1%} now" for name, before, after in drift.changed
     )
+    length = "one window" if drift.windows == 1 else f"{drift.windows} windows"
     return Seen(
         release=watched.release,
         kind="drift",
@@ -176,7 +177,7 @@ def _of_drift(watched: Watched, drift: Drift) -> Seen:
         if drift.by
         else f"the column {drift.column} has changed",
         why=(
-            f"evidence 10^{drift.evidence:.1f}, stability index {drift.size:.2f}, over {drift.windows} windows",
+            f"evidence 10^{drift.evidence:.1f}, stability index {drift.size:.2f}, over {length}",
             *changed,
             *map(harm_told, harms),
         ),

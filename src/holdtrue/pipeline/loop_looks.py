@@ -174,7 +174,7 @@ class Looker:
             at_us=_end(seen),
             release=seen.release,
             promises=promises_seen(seen),
-            drifts=tuple(_drifts(seen)),
+            drifts=tuple(drifts_seen(seen)),
             new_rows=memory.rows,
             new_labels=memory.labels,
             sources=tuple(LabelSource(name=name, issue_rate=rate) for name, rate in seen.quality.issues.items()),
@@ -248,10 +248,10 @@ def promises_seen(seen: Watched) -> tuple[PromiseSeen, ...]:
     return (*by_labels, *(one for one in by_estimate if one.promise not in decided))
 
 
-def _drifts(seen: Watched) -> Iterator[DriftSeen]:
+def drifts_seen(seen: Watched) -> Iterator[DriftSeen]:
     """Say of each column under alarm what it does to the promises, the worst of it.
 
-    Answers follow from columns; what a change among some rows does is for people to say.
+    Answers follow from columns. Of what changed within a slice only what does harm is for the loop to act on.
     """
     last = next((window for window in reversed(seen.windows) if window.rows), None)
     for drift in () if last is None else last.of_columns[:MOST_HARMS]:
@@ -264,6 +264,9 @@ def _drifts(seen: Watched) -> Iterator[DriftSeen]:
         elif not mine or any(harm.worse is None for harm in mine):
             found = "cannot tell"
         yield DriftSeen(column=drift.column, harm=found)
+    within = {drift.column for drift in (() if last is None else last.alarms) if drift.whole}
+    bad = [harm.column for harm in seen.harms if harm.is_harmful and harm.column in within]
+    yield from (DriftSeen(column=name, harm="harmful") for name in dict.fromkeys(bad))
 
 
 def _end(seen: Watched) -> int:

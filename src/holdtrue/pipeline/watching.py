@@ -97,20 +97,26 @@ def watch(
 
 
 def _harms(admitted: Admitted, tally: "_Tally", seen: Sequence[Window], past: HeldOut) -> list[Harm]:
-    """Estimate what the columns under alarm do to the promises."""
+    """Estimate what the columns under alarm do to the promises, as a whole or within a slice."""
     last = next((window for window in reversed(seen) if window.rows), None)
     if last is None or not last.alarms:
         return []
     counts = tally.window(last.start_us // tally.dial.span_us).counts
-    rulers = {ruler.name: ruler for ruler in tally.gauge.rulers}
-    return ranked(
-        [
-            harm(rulers[drift.column], past.columns[drift.column], counts[drift.column], past.predictions, pledge)
-            for drift in last.of_columns[:MOST_HARMS]
+    rulers = {ruler.name: ruler for ruler in tally.gauge.rulers + tally.slices.rulers}
+    within = [drift for drift in last.alarms if drift.whole]
+    found: list[Harm] = []
+    for drift in (*last.of_columns[:MOST_HARMS], *within[:MOST_HARMS]):
+        part = tally.slices.of(drift.column) if drift.whole else None
+        name = drift.whole or drift.column
+        if name not in past.columns or (part is not None and part.column not in past.columns):
+            continue
+        here = None if part is None else part.rows(past.columns)
+        found += [
+            harm(rulers[drift.column], past.columns[name], counts[drift.column], past.predictions, pledge, within=here)
             for pledge in pledges(admitted)
-            if drift.column in past.columns and pledge.metric in METRICS.names()
+            if pledge.metric in METRICS.names()
         ]
-    )
+    return ranked(found)
 
 
 def _level(settings: Watch, windows: int) -> float:
