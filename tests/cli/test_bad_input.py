@@ -91,6 +91,7 @@ SPEC = {
     "many faults": Case(yaml(MANY_FAULTS), 2, ("6 places", "unknown key 'nmae'; did you mean 'name'", "data.target is missing", "learn.trials is 'zero'", "learn.seed is -1", "'qualty'; did you mean 'quality'", "exactly one of at_least and at_most")),
     "unknown key": Case(spec("learn:", "lern:"), 2, ("holdtrue.yaml:3: unknown key 'lern'; did you mean 'learn'?",)),
     "missing target": Case(spec("target: bought", "target: bougt"), 2, ("holdtrue.yaml:2: the data have no column 'bougt'; did you mean 'bought'",)),
+    "watching by no column": Case(spec("promises:", "watch: {by: sen, slices: [regoin]}\npromises:"), 2, ("the data have no column 'regoin'; did you mean 'region'", "the data have no column 'sen'")),
     "contradiction": Case(spec("at_least: 0.6}", CONTRADICTION), 2, ("holdtrue.yaml:5", "some contradict: roc_auc is promised to be at least 0.6 and at most 0.5")),
     "impossible bound": Case(spec("at_least: 0.6", "at_least: 1.7"), 2, ("roc_auc lies between 0 and 1", "1.7")),
     "unknown metric": Case(spec("roc_auc", "roc_acu"), 2, ("'roc_acu'; did you mean 'roc_auc'",)),

@@ -180,6 +180,8 @@ def _check_columns(workspace: Workspace, known: tuple[str, ...]) -> None:
         (("data", "target"), project.data.target),
         *((("data", key), name) for key in ("time", "key", "drop") for name in getattr(project.data, key)),
         *((("report", key), name) for key in ("slices", "fair_across") for name in getattr(project.report, key)),
+        *((("watch", "slices"), name) for name in project.watch.slices),
+        *([(("watch", "by"), project.watch.by)] if project.watch.by else []),
         *([(("split", "group"), project.split.group)] if project.split.group else []),
         *_promised(project),
     ]
