@@ -54,7 +54,7 @@ def test_ctrl_c_is_one_object_for_machines(tmp_path: Path) -> None:
     assert done.json["exit_code"] == done.code == 130
 
 
-@pytest.mark.parametrize("after_s", [0.2, 0.5, 0.8])
+@pytest.mark.parametrize("after_s", [0.2, 0.35, 0.5, 0.65, 0.8])
 def test_ctrl_c_is_heard_from_the_start(after_s: float, tmp_path: Path) -> None:
     process = started("run", folder=project(tmp_path, text=LONG))
     time.sleep(after_s)

@@ -71,6 +71,9 @@ def hear_interrupts() -> None:
 
     def stop(number: int, frame: FrameType | None) -> None:
         STOPPED.set()
+        if _imports(frame):  # C code whose import is broken off prints a traceback by itself, or makes another error
+            _ask_again()
+            return
         raise KeyboardInterrupt
 
     signal.signal(signal.SIGINT, stop)
@@ -92,9 +95,21 @@ def misused(error: Exception, *, as_json: bool) -> int:
 def _heard_again(lost: "sys.UnraisableHookArgs") -> None:
     """Ask once more for an interrupt that came where Python can only drop it, such as in a finaliser."""
     if lost.exc_type is KeyboardInterrupt:
-        threading.Timer(0.05, _thread.interrupt_main).start()
+        _ask_again()
     else:
         sys.__unraisablehook__(lost)
+
+
+def _ask_again() -> None:
+    threading.Timer(0.05, _thread.interrupt_main).start()
+
+
+def _imports(frame: FrameType | None) -> bool:
+    while frame is not None:
+        if frame.f_code.co_filename == "<frozen importlib._bootstrap>":
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _disk(error: OSError) -> str:
