@@ -120,9 +120,12 @@ def test_a_challenger_that_is_slow_is_found_by_its_times(tmp_path: Path) -> None
     with beside(tmp_path / "here", odds(detours=20)) as here:
         here.ask(400)
         here.share(0.5)
-        here.look(0.5)
-        here.ask(120)
         found = here.look(0.5)
+        for _ in range(6):  # 120 requests will do, and more where both wait for a busy machine
+            here.ask(120)
+            found = here.look(0.5)
+            if found.signals["latency"] == "worse":
+                break
         assert found.signals["latency"] == "worse"
         assert found.signals["errors"] != "worse"
 
