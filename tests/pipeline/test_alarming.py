@@ -109,7 +109,7 @@ def watched(*columns: str, broken: bool = False, release: str = "a" * 64) -> Wat
     pledge = Pledge(text="ROC AUC is at least 0.8", metric="roc_auc", direction="at_least", bound=0.8)
     estimate = Estimate(value=0.7, low=0.68, high=0.72, rows=900, method="pairs", confidence=0.9)
     held = Held(pledge=pledge, state="broken" if broken else "kept", estimate=estimate)
-    quality = Quality(since_us=0, rows=100, labelled=90, odd=0, delay_s=1.0, promises=(held,))
+    quality = Quality(since_us=0, rows=100, labelled=90, odd=0, delay=None, promises=(held,))
     return Watched(release=release, window_days=1.0, level=0.03, windows=(window, quiet), quality=quality, damaged=())
 
 

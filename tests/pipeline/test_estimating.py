@@ -180,7 +180,7 @@ def watched(pledge: Pledge, by_labels: str, by_estimate: str) -> Watched:
         window_days=1.0,
         level=0.03,
         windows=(),
-        quality=Quality(since_us=0, rows=100, labelled=9, odd=0, delay_s=None, promises=(held,)),
+        quality=Quality(since_us=0, rows=100, labelled=9, odd=0, delay=None, promises=(held,)),
         damaged=(),
         estimates=(Estimated(pledge=pledge, state=by_estimate),),  # pyright: ignore[reportArgumentType]
     )

@@ -8,7 +8,7 @@ import pytest
 from holdtrue.data.traffic.label import Label, Scalar
 from holdtrue.data.traffic.receipt import Ids, Receipt
 from holdtrue.pipeline.label_join import LabelJoin
-from holdtrue.pipeline.labelled import Labelled
+from holdtrue.pipeline.labelled import HOUR_US, Labelled
 from holdtrue.release.interface import Interface, Port
 from holdtrue.serving.ask import About
 
@@ -68,7 +68,10 @@ def test_rows_come_in_the_order_of_their_labels_and_corrections_count() -> None:
     assert found.probabilities[:, 1].tolist() == pytest.approx([0.2, 0.6, 0.9])
     assert found.decisions is not None
     assert found.decisions.tolist() == [0, 1, 1]
-    assert seen.delay_s() == pytest.approx(3.0)
+    delay = seen.delay(2 * HOUR_US)
+    assert delay is not None
+    assert delay.half_s == pytest.approx(3.0)
+    assert delay.to_come == 0.0  # the row that has none waits for longer than any label took
 
 
 @pytest.mark.parametrize(("value", "truth"), [(1, 1.0), ("1", 1.0), (True, 1.0), (0.0, 0.0), (False, 0.0)])
@@ -100,4 +103,4 @@ def test_numbers_have_their_interval_beside_them() -> None:
 def test_without_labels_there_are_no_rows() -> None:
     seen = Labelled(CLASSES, ["no", "yes"])
     seen.add(receipt(1_000_000, 0.5), {})
-    assert (seen.rows, seen.predictions().rows, seen.delay_s()) == (1, 0, None)
+    assert (seen.rows, seen.predictions().rows, seen.delay(2_000_000)) == (1, 0, None)

@@ -17,7 +17,7 @@ def drift(column: str, *, whole: str = "") -> Drift:
 def seen(*harms: Harm) -> Watched:
     drifts = (drift("age"), drift("income"), drift(ANSWERED), drift(NORTH, whole="nights"))
     window = Window(start_us=0, rows=100, unread=0, late=0, drifts=drifts)
-    quality = Quality(since_us=0, rows=100, labelled=0, odd=0, delay_s=None, promises=())
+    quality = Quality(since_us=0, rows=100, labelled=0, odd=0, delay=None, promises=())
     return Watched(
         release="a" * 64, window_days=1.0, level=0.03, windows=(window,), quality=quality, damaged=(), harms=harms
     )

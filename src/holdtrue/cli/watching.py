@@ -208,8 +208,11 @@ def _labels(quality: Quality) -> str:
     """Say how much of the truth is known."""
     part = f"{number(quality.labelled)} of {number(quality.rows)} rows"
     told = f"Promises since {_day(quality.since_us)}, by labels of {part}"
-    if quality.delay_s is not None:
-        told += f"; half of them took {_span(quality.delay_s / 86_400)} or less"
+    if quality.delay is not None:
+        found = quality.delay
+        half, most = (_span(seconds / 86_400) for seconds in (found.half_s, found.most_s))
+        told += f"; half of those that come take {half} or less, nine tenths {most}"
+        told += f"; {number(round(found.to_come))} more are expected" if found.to_come >= 1 else ""
     return told + (f"; {number(quality.odd)} labels are none of the classes" if quality.odd else "") + ":"
 
 
@@ -246,7 +249,7 @@ def _span(days: float) -> str:
     ('1 day', '12 hours', '7 days')
     """
     count, unit = (days, "day") if days >= 1 else (days * 24, "hour")
-    return f"{count:.6g} {unit}{'' if count == 1 else 's'}"
+    return f"{count:.3g} {unit}{'' if count == 1 else 's'}"
 
 
 def _day(time_us: int) -> str:

@@ -9,9 +9,12 @@ import numpy as np
 from holdtrue.data.traffic.label import Label, Scalar
 from holdtrue.data.traffic.receipt import Receipt
 from holdtrue.evaluation.predictions import Predictions
+from holdtrue.monitoring.delay import Delay, delay_of
 from holdtrue.monitoring.label_issues import SURE, Heard
 from holdtrue.pipeline.recorded import SHARES, recorded_outputs
 from holdtrue.release.interface import Interface
+
+HOUR_US = 3_600_000_000
 
 
 @final
@@ -37,12 +40,15 @@ class Labelled:
         self._classes = tuple(classes)
         self._code = {text: code for code, text in enumerate(classes)}
         self._order: list[tuple[int, int]] = []  # when each label came, and when its prediction was made
+        self._waiting: Counter[int] = Counter()  # rows without a label, by the hour in which they were asked for
         self._truth: list[float] = []
         self._answers: dict[str, list[np.ndarray]] = {}
 
     def add(self, receipt: Receipt, labels: Mapping[int, Label]) -> None:
         """Take a prediction of the release, and the labels of its rows; its outputs must be open to read."""
         self.rows += receipt.rows
+        if receipt.rows > len(labels):
+            self._waiting[receipt.time_us // HOUR_US] += receipt.rows - len(labels)
         outputs = recorded_outputs(receipt, self._interface) if labels or self._classes else {}
         decisions = self._decisions(outputs)
         self.decided.update(decisions)
@@ -98,10 +104,12 @@ class Labelled:
         )
         return Predictions(truth=truth, values=value, low=low, high=high)
 
-    def delay_s(self) -> float | None:
-        """Give the time that half of the labels took to come, of those that have come."""
-        delays = [came_us - made_us for came_us, made_us in self._order]
-        return float(np.median(delays)) / 1e6 if delays else None
+    def delay(self, now_us: int) -> Delay | None:
+        """Estimate how long labels take; None where none has come."""
+        waits = np.array([came_us - made_us for came_us, made_us in self._order], dtype=np.float64) / 1e6
+        hours = np.array(list(self._waiting), dtype=np.float64) + 0.5
+        rows = np.array(list(self._waiting.values()), dtype=np.float64)
+        return delay_of(waits, np.maximum(now_us - hours * HOUR_US, 0.0) / 1e6, rows)
 
     def _truth_of(self, value: Scalar) -> float | None:
         if not self._classes:

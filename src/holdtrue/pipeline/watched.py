@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from holdtrue.monitoring.delay import Delay
 from holdtrue.monitoring.drift import Drift
 from holdtrue.monitoring.estimate import Estimated
 from holdtrue.monitoring.feedback import ANYWAY, Feedback
@@ -55,7 +56,7 @@ class Quality:
 
     Attributes:
         rows: all that were answered; `labelled` are those whose truth is known, `odd` those whose label is no class.
-        delay_s: the time that half of the labels took, of those that have come.
+        delay: how long labels take, and how many of the rows are to get one yet; None where none has come.
         issues: the share of its labels that looks wrong, at least, for each source of labels.
         feedback: whether what was decided for a row decides whether it gets a label.
     """
@@ -64,7 +65,7 @@ class Quality:
     rows: int
     labelled: int
     odd: int
-    delay_s: float | None
+    delay: Delay | None
     promises: tuple[Held, ...]
     issues: Mapping[str, float] = field(default_factory=dict[str, float])
     feedback: Feedback = ANYWAY
@@ -75,7 +76,9 @@ class Quality:
             "rows": self.rows,
             "labelled": self.labelled,
             "odd": self.odd,
-            "delay_s": self.delay_s,
+            "delay_s": None if self.delay is None else self.delay.half_s,
+            "delay_most_s": None if self.delay is None else self.delay.most_s,
+            "to_come": None if self.delay is None else round(self.delay.to_come),
             "promises": [held.to_json() for held in self.promises],
             "label_issues": dict(self.issues),
             "feedback": {"unlabelled": list(self.feedback.unlabelled), "exploration": self.feedback.exploration},

@@ -89,7 +89,7 @@ def watch(
         window_days=settings.window,
         level=level,
         windows=seen,
-        quality=_quality(ready[0], tally.labelled, past, since_us=shown_us, looks=windows),
+        quality=_quality(ready[0], tally.labelled, past, since_us=shown_us, now_us=now_us, looks=windows),
         damaged=tuple(damaged),
         harms=() if past is None else tuple(_harms(ready[0], tally, seen, past)),
         estimates=estimates(tally.sampler, samples, ready[0], tally.labelled),
@@ -146,7 +146,9 @@ def _judged(tally: "_Tally", first: int, last: int, *, shown: int, level: float)
         yield Window(start_us=start_us, drifts=tuple(judged), **held)
 
 
-def _quality(admitted: Admitted, labelled: Labelled, past: HeldOut | None, *, since_us: int, looks: int) -> Quality:
+def _quality(
+    admitted: Admitted, labelled: Labelled, past: HeldOut | None, *, since_us: int, now_us: int, looks: int
+) -> Quality:
     """Hold the labelled rows against what the report of the release promised about metrics."""
     report = json.loads(admitted.files["report.json"])
     predictions = labelled.predictions()
@@ -159,7 +161,7 @@ def _quality(admitted: Admitted, labelled: Labelled, past: HeldOut | None, *, si
         rows=labelled.rows,
         labelled=predictions.rows,
         odd=labelled.odd,
-        delay_s=labelled.delay_s(),
+        delay=labelled.delay(now_us),
         promises=tuple(held(pledge, predictions, confidence=confidence, looks=looks) for pledge in promised),
         issues={source: issue_rate(heard, expected) for source, heard in sorted(labelled.heard.items())},
         feedback=feedback(labelled.decided, labelled.told, by_chance=labelled.by_chance),
