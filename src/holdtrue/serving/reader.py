@@ -112,6 +112,7 @@ class Reader:
         self.numbers = tuple(column.name for column in self._numbers)
         self.texts = tuple(column.name for column in self._texts)
         self.contract = kept
+        self._names = kept.names
         self._odd = odd
         self._rules = tuple(
             _Rule(rule.name, rule.text, frozenset(columns_of(rule.text, kept.kinds)), rule_cells(rule.text, kept.kinds))
@@ -163,9 +164,9 @@ class Reader:
         return not any(rule.holds(_missing_as_none(cells, rule.columns)) is False for rule in self._rules)
 
     def _read_all(self, columns: Mapping[str, Values], rows: int, numbers: "np.ndarray | None") -> Typed:
-        absent = [name for name in self.contract.names if name not in columns]
+        absent = [name for name in self._names if name not in columns]
         if absent:
-            given = [name for name in columns if name not in self.contract.names]
+            given = [name for name in columns if name not in self._names]
             raise Unfit([f"column {name!r} is not there{meant(name, given)}" for name in absent])
         matrix, breaches = self._read_matrix(columns, rows, numbers)
         texts: list[list[str]] = []
