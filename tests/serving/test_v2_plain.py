@@ -69,6 +69,31 @@ def test_a_plain_request_is_read_as_ever(values: tuple[Any, ...], id: str) -> No
         assert (found.request.id, short.id, short.rows) == (long.id, long.id, 1)
 
 
+def listed(columns: Mapping[str, Sequence[Any]], **more: Any) -> bytes:
+    """Write columns as JSON."""
+    inputs = [
+        {"name": name, "shape": [len(values), 1], "datatype": "BYTES" if name in TEXTUAL else "FP64", "data": values}
+        for name, values in columns.items()
+    ]
+    return json.dumps({"inputs": inputs, **more}).encode()
+
+
+@given(st.integers(2, 40).flatmap(lambda count: st.tuples(
+    *(st.lists(numbers, min_size=count, max_size=count) for _ in range(2)),
+    *(st.lists(texts, min_size=count, max_size=count) for _ in range(2)),
+)))  # fmt: skip
+def test_rows_in_json_are_read_as_ever(columns: tuple[list[Any], ...]) -> None:
+    body = listed(dict(zip(ORDER, columns, strict=True)), id="é")
+    found, short, long = plain(body), read(body, None, about()), read_any(body, None, about())
+    assert found is not None
+    assert (short.rows, short.id) == (long.rows, long.id) == (len(columns[0]), "é")
+    assert list(short.columns) == list(long.columns)
+    for name in ORDER:
+        assert all(map(same, list(short.columns[name]), list(long.columns[name])))
+    assert short.numbers is not None
+    assert short.numbers.tobytes() == struct.pack(f"<{2 * short.rows}d", *columns[0], *columns[1])
+
+
 def put(key: str, value: Any) -> Callable[[dict[str, Any]], None]:
     return lambda request: request.update({key: value})
 
@@ -98,6 +123,32 @@ def test_what_is_not_plain_is_left_to_the_long_way(change: Callable[[dict[str, A
     assert plain(json.dumps(request).encode()) is not None
     change(request)
     assert plain(json.dumps(request).encode()) is None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        put_first("shape", [3, 1]), put_first("shape", [1, 1]), put_first("shape", [2]), put_first("shape", [2, 2]),
+        put_first("data", [1.5, None]), put_first("data", [1.5, True]), put_first("data", [1.5]),
+        put_first("data", [1.5, 2.5, 3.5]), put_first("data", [[1.5], [2.5]]), put_first("datatype", "FP32"),
+        put_first("data", [10**400, 1]), lambda request: request["inputs"].reverse(),
+        lambda request: request["inputs"][2].update({"data": ["x" * 70_000, "y"]}),
+        lambda request: request["inputs"][2].update({"data": ["x", None]}),
+        lambda request: [each.update({"shape": [0, 1], "data": []}) for each in request["inputs"]],
+    ],
+)  # fmt: skip
+def test_rows_that_are_not_plain_are_left_to_the_long_way(change: Callable[[dict[str, Any]], Any]) -> None:
+    body = listed({"age": [1.5, 2], "größe": [3, 4], "town": ["Ulm", "x"], "note": ["", "yes"]})
+    assert plain(body) is not None
+    request = json.loads(body)
+    change(request)
+    assert plain(json.dumps(request).encode()) is None
+
+
+def test_a_long_request_of_short_texts_is_plain() -> None:
+    body = listed({"age": [1.5] * 2, "größe": [3] * 2, "town": ["x" * 40_000] * 2, "note": ["", "yes"]})
+    assert len(body) > 64 << 10
+    assert plain(body) is not None
 
 
 @pytest.mark.parametrize(

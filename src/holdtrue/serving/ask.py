@@ -9,6 +9,7 @@ import numpy as np
 from holdtrue.serving.reader import Values
 
 if TYPE_CHECKING:
+    from holdtrue.serving.wire.tensors import Part
     from holdtrue.serving.wire.v2_plain import Plain
 
 
@@ -91,7 +92,7 @@ class About:
 class Answer:
     """The rows of one request among the answers of a batch: in `arrays`, from `start` to `stop`.
 
-    `lists` is the same for all answers of a batch.
+    `lists` and `parts` hold what was made of its outputs so far; they are the same for all answers of a batch.
     """
 
     prediction: str
@@ -100,6 +101,7 @@ class Answer:
     start: int
     stop: int
     lists: "dict[str, list[list[Any]]]" = field(default_factory=dict[str, list[list[Any]]])
+    parts: "dict[str, Part]" = field(default_factory=dict[str, "Part"])
 
     def listed(self, name: str) -> "list[list[Any]]":
         """Give one output as Python's values, a list for each row; the batch is turned once for all its answers."""

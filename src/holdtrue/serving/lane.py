@@ -326,7 +326,7 @@ class Lane:
         """Write down the answers of one run of the graph."""
         scribe, about = self._scribe, self.model.about
         number = scribe.next_batch()
-        parts = [Part(array) for array in arrays.values()] if scribe.keeps else []
+        parts = {name: Part(array) for name, array in arrays.items()} if scribe.keeps else {}
         lists: dict[str, list[list[Any]]] = {}
         start = 0
         for job in batch:
@@ -345,16 +345,17 @@ class Lane:
                         rows=job.typed.rows,
                         wire=job.wire,
                         body=job.body,
-                        outputs=b"".join([part.bytes_of(start, stop) for part in parts]),
+                        outputs=b"".join([part.bytes_of(start, stop) for part in parts.values()]),
                         trace=job.trace,
                         caller=job.caller,
                         request_id=job.request_id,
                         subject=job.subject,
                     )
                 )
-            answers.append(
-                (job, Answer(prediction=prediction, about=about, arrays=arrays, start=start, stop=stop, lists=lists))
+            answer = Answer(
+                prediction=prediction, about=about, arrays=arrays, start=start, stop=stop, lists=lists, parts=parts
             )
+            answers.append((job, answer))
             start = stop
 
     def _finish(self, job: Job, answer: Answer | Problem) -> None:

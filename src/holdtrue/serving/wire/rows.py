@@ -7,7 +7,8 @@ import msgspec
 
 from holdtrue.serving.ask import About, Answer, Ask, Problem, malformed
 from holdtrue.serving.reader import Unfit, meant
-from holdtrue.serving.wire.v2 import LONGEST_TEXT, MOST_VALUES
+from holdtrue.serving.wire.tensors import LONGEST_TEXT
+from holdtrue.serving.wire.v2_plain import MOST_VALUES
 
 _decode = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode

@@ -7,7 +7,7 @@ from typing import Any, final
 
 import numpy as np
 
-from holdtrue.serving.ask import malformed
+from holdtrue.serving.ask import Answer, malformed
 
 TYPES: dict[str, np.dtype[Any]] = {
     "BOOL": np.dtype("?"),
@@ -125,3 +125,11 @@ class Part:
         if self.width:
             return self.raw[start * self.width : stop * self.width]
         return b"".join(self.texts[start:stop])
+
+
+def raw_of(answer: Answer, name: str) -> bytes:
+    """Give one output of an answer as raw bytes, written once for all answers of its batch and their receipts."""
+    part = answer.parts.get(name)
+    if part is None:
+        part = answer.parts[name] = Part(answer.arrays[name])
+    return part.bytes_of(answer.start, answer.stop)

@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 
 from holdtrue.serving.ask import About, Answer, Ask, Problem, malformed
-from holdtrue.serving.wire.tensors import BFLOAT, BYTES, DATATYPES, TYPES, read_raw, write_raw
+from holdtrue.serving.wire.tensors import BFLOAT, BYTES, DATATYPES, LONGEST_TEXT, TYPES, raw_of, read_raw
 from holdtrue.serving.wire.v2_plain import MOST_VALUES, Parameters, Request
 
 MOST_INPUTS = 10_000
@@ -22,7 +22,6 @@ ONE_ROW = [1, 1]
 MOST_PARAMETERS = 32
 LONGEST_ID = 128
 LONGEST_SHOWN = 80
-LONGEST_TEXT = 64 << 10
 # What goes into float64 as it is: a column needs no other care of these.
 EXACT = frozenset({"FP64", "INT8", "INT16", "INT32", "UINT8", "UINT16", "UINT32", "INT64", "UINT64"})
 TEXT = (str,)
@@ -258,7 +257,7 @@ def write(ask: Ask, answer: Answer) -> tuple[bytes, int | None]:
         known = about.known[name]
         made: dict[str, Any] = {"name": name, "datatype": known.datatype, "shape": [ask.rows, known.places]}
         if name in ask.binary:
-            raw = write_raw(answer.arrays[name][answer.start : answer.stop])
+            raw = raw_of(answer, name)
             made["parameters"] = {"binary_data_size": len(raw)}
             tail.append(raw)
         else:

@@ -14,7 +14,7 @@ from google.protobuf.message import DecodeError
 
 from holdtrue.serving.ask import About, Answer, Ask, Problem, malformed
 from holdtrue.serving.grpc_messages import KINDS, Message
-from holdtrue.serving.wire.tensors import BYTES, DATATYPES, LONGEST_TEXT, TYPES, read_raw, write_raw
+from holdtrue.serving.wire.tensors import BYTES, DATATYPES, LONGEST_TEXT, TYPES, raw_of, read_raw
 from holdtrue.serving.wire.v2 import LONGEST_ID, MOST_INPUTS, MOST_PARAMETERS, MOST_VALUES
 
 # Where typed values of a datatype are; half precision has no place there.
@@ -253,5 +253,5 @@ def write(ask: Ask, answer: Answer) -> Message:
     for name in ask.outputs or about.known:
         known = about.known[name]
         response.outputs.add(name=name, datatype=known.datatype, shape=(ask.rows, known.places))
-        response.raw_output_contents.append(write_raw(answer.arrays[name][answer.start : answer.stop]))
+        response.raw_output_contents.append(raw_of(answer, name))
     return response

@@ -1,25 +1,25 @@
 """Requests of the Open Inference Protocol as most clients write them, read by decoders made for one model.
 
-All columns once and in the model's order, numbers as FP64 and texts as BYTES: a single row in JSON, or any number of
-rows as binary tensors. The decoders check this in C. What is a little different is left to v2.py, which knows every
-form and says what is wrong; both read a request alike.
+All columns once and in the model's order, numbers as FP64 and texts as BYTES, in JSON or as binary tensors, and nothing
+missing. The decoders check this in C. What is a little different is left to v2.py, which knows every form and says what
+is wrong; both read a request alike.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
+from struct import Struct
 from typing import Any, Literal, Union, final
 
 import msgspec
 import numpy as np
 
 from holdtrue.serving.ask import Problem
-from holdtrue.serving.wire.tensors import BYTES, read_raw
+from holdtrue.serving.wire.tensors import BYTES, LONGEST_TEXT, read_raw
 
 MOST_COLUMNS = 512  # a type for each; very wide tables are read as ever
-MOST_BYTES = 64 << 10  # of JSON, so no text is longer than it may be
 MOST_VALUES = 1_000_000  # of one request, over all inputs
-EXACT = 2.0**53  # beyond it a whole number may not be the float it was read as
+EXACT = 2.0**53  # beyond it a whole number may not be the float it was read as; of several rows all become floats
 TRIES = 32  # a client that writes otherwise is not tried for ever, but again now and then
 
 Parameters = dict[str, Any]
@@ -70,9 +70,12 @@ class Plain:
         self._names = tuple(order)
         self._numbers = [place for place, name in enumerate(order) if name not in textual]
         self._texts = [place for place, name in enumerate(order) if name in textual]
-        self._listed = [_listed(place, name, is_text=name in textual) for place, name in enumerate(order)]
-        self._sized = [_sized(place, name, is_text=name in textual) for place, name in enumerate(order)]
-        self._decode_json = _decoder(self._listed)
+        named = [(place, name, name in textual) for place, name in enumerate(order)]
+        self._single = [_single(*each) for each in named]
+        self._listed = [_listed(*each) for each in named]
+        self._sized = [_sized(*each) for each in named]
+        self._decode_row = _decoder(self._single)
+        self._decode_rows = _decoder(self._listed)
         self._decode_head = _decoder(self._sized)
         self._tries = TRIES
 
@@ -80,34 +83,50 @@ class Plain:
         """Read a request; None when it is not of this form, and so perhaps wrong."""
         if not self._tries and len(body) % TRIES:
             return None
-        found = self._json(body) if header is None else self._binary(body, header)
+        if header is not None:
+            found = self._binary(body, header)
+        else:
+            # Most requests have one row, and any other ends the first decoder at its first input.
+            found = self._row(body) if len(body) <= LONGEST_TEXT else None
+            found = found or self._rows(body)
         self._tries = max(0, self._tries - 1) if found is None else TRIES
         return found
 
-    def _json(self, body: bytes) -> Found | None:
-        if len(body) > MOST_BYTES:
+    def _row(self, body: bytes) -> Found | None:
+        request = _decoded(self._decode_row, body)
+        if request is None or list(map(type, request.inputs)) != self._single:
             return None
-        try:
-            request: Any = self._decode_json(body)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            return None
-        inputs = request.inputs
-        if list(map(type, inputs)) != self._listed:
-            return None
-        data = [each.data for each in inputs]
+        data = [each.data for each in request.inputs]
         numbers = [data[place][0] for place in self._numbers]
         if numbers and (min(numbers) <= -EXACT or max(numbers) >= EXACT):
             return None
         return Found(1, dict(zip(self._names, data, strict=True)), None, request)
 
-    def _binary(self, body: bytes, header: int) -> Found | None:
-        try:
-            request: Any = self._decode_head(memoryview(body)[:header])
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    def _rows(self, body: bytes) -> Found | None:
+        request = _decoded(self._decode_rows, body)
+        if request is None or list(map(type, request.inputs)) != self._listed:
             return None
         inputs = request.inputs
-        if list(map(type, inputs)) != self._sized:
+        rows = inputs[0].shape[0]
+        data = [each.data for each in inputs]
+        if not 1 < rows <= MOST_VALUES // len(data) or {rows} != {*map(len, data), *[each.shape[0] for each in inputs]}:
             return None
+        texts = [data[place] for place in self._texts]
+        if len(body) > LONGEST_TEXT and any(len(text) > LONGEST_TEXT for column in texts for text in column):
+            return None
+        # Packing is three times as fast as turning lists into arrays.
+        column = Struct(f"{rows}d").pack
+        together = b"".join([column(*data[place]) for place in self._numbers])
+        numbers = np.frombuffer(together).reshape(len(self._numbers), rows)
+        columns: dict[str, Any] = dict(zip(self._names, data, strict=True))
+        columns.update({self._names[place]: values for place, values in zip(self._numbers, numbers, strict=True)})
+        return Found(rows, columns, numbers, request)
+
+    def _binary(self, body: bytes, header: int) -> Found | None:
+        request = _decoded(self._decode_head, memoryview(body)[:header])
+        if request is None or list(map(type, request.inputs)) != self._sized:
+            return None
+        inputs = request.inputs
         shape = inputs[0].shape
         rows, width = shape[0], 8 * shape[0]
         if not 0 < rows <= MOST_VALUES // len(inputs) or [each.shape for each in inputs].count(shape) != len(inputs):
@@ -135,13 +154,27 @@ def _decoder(types: Sequence[type[msgspec.Struct]]) -> Any:
     return msgspec.json.Decoder(msgspec.defstruct("PlainRequest", [("inputs", inputs)], bases=(Request,))).decode
 
 
-def _listed(place: int, name: str, *, is_text: bool) -> type[msgspec.Struct]:
+def _decoded(decode: Any, text: bytes | memoryview) -> Any:
+    """Read a request; None when it is of another form."""
+    try:
+        return decode(text)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+def _single(place: int, name: str, is_text: bool) -> type[msgspec.Struct]:
     """Make the type of an input in JSON, of one value; its name is the tag by which the decoder knows it."""
     one = tuple[Literal[1], Literal[1]]
     return _input(place, name, one, ("data", tuple[str] if is_text else tuple[float]), is_text=is_text)
 
 
-def _sized(place: int, name: str, *, is_text: bool) -> type[msgspec.Struct]:
+def _listed(place: int, name: str, is_text: bool) -> type[msgspec.Struct]:
+    """Make the type of an input in JSON, of any number of values."""
+    shape = tuple[int, Literal[1]]
+    return _input(place, name, shape, ("data", list[str] if is_text else list[float]), is_text=is_text)
+
+
+def _sized(place: int, name: str, is_text: bool) -> type[msgspec.Struct]:
     """Make the type of an input whose values follow as bytes."""
     return _input(place, name, tuple[int, Literal[1]], ("parameters", _Size), is_text=is_text)
 
