@@ -4,6 +4,7 @@ import http.client
 import json
 import os
 import random
+import secrets
 import signal
 import socket
 import subprocess
@@ -97,12 +98,11 @@ class Clients:
     def _ask(self, number: int) -> None:
         chance = random.Random(number)
         talk = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
-        last, sent = "", 0
+        last = ""
         while self.going:
             try:
                 if last and chance.random() < 0.5:
-                    sent += 1
-                    name = f"{os.getpid()}-{id(self)}-{number}-{sent}"
+                    name = secrets.token_hex(8)
                     label = {"prediction_id": last, "value": "yes", "id": name}
                     if self._post(talk, "/labels", label) is not None:
                         self.told.labels.append(name)
