@@ -218,7 +218,8 @@ def page(found: Result, about: Mapping[str, str]) -> str:
         f"Medians of {settings['rounds']} rounds of {settings['seconds']:g} s; in each round every server is started"
         " anew, in turns. Answers are held against the graph's own before they are timed.",
         "A CPU second is one of all processes of a server, system time included; memory is that of all of them (PSS)."
-        " Ratios are taken within a round.",
+        " Ratios are taken within a round. Memory that servers write to had been used before, as it has on any machine"
+        " but a new one.",
         "",
         "| target | measured | limit | |",
         "|---|---:|---:|---|",
