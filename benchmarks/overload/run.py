@@ -1,6 +1,6 @@
 """Does an endpoint that is asked for more than it can do still do what it can, and is it well again when that is over?
 
-    python benchmarks/overload/run.py [--seconds 10] [--out FOLDER]
+    python benchmarks/overload/run.py [--seconds 20] [--out FOLDER]
 
 A small release is served by one worker with a graph made slow (slow.py). What it can do is found out first, by
 asking for ever more. Then requests come at an even rate, at half, once, 1.5, 3 and 10 times as many, whatever comes
@@ -201,7 +201,7 @@ def page(result: dict[str, Any]) -> str:
 
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    arguments.add_argument("--seconds", type=float, default=10.0, help="of each rate")
+    arguments.add_argument("--seconds", type=float, default=20.0, help="of each rate")
     arguments.add_argument("--out", type=Path, default=HERE)
     given = arguments.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
