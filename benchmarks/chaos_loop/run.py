@@ -198,15 +198,17 @@ class Chaos:
         """Let it rest, and wait until a training that is asked for now has an outcome; gives how long that took."""
         began_s = time.monotonic()
         before = max((row.id for row in deeds(self.keeper)), default=0)
-        asked = False
+        stopped = asked = False
         while time.monotonic() - began_s < RESUMED_S:
             self.up.run(1.0)
             with suppress(HoldtrueError):
                 state = self.state()
                 if state.phase == "paused":
                     self.say(Resumed(at_us=now_us(), by="chaos"))
-                elif not asked:
+                elif state.phase != "watching" and not stopped:
                     self.say(Stopped(at_us=now_us(), by="chaos", why="chaos ends"))
+                    stopped = True
+                elif state.phase == "watching" and not asked:  # a loop that takes a canary back trains for nobody
                     self.say(Requested(at_us=now_us(), by="chaos", why="chaos ended", force=True))
                     asked = True
                 new = [row for row in deeds(self.keeper) if row.id > before and row.kind == "train"]

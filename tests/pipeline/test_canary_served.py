@@ -63,6 +63,17 @@ class Beside:
         self.sent += count
         return found
 
+    def settle(self, within_s: float) -> None:
+        """Ask until 99 of 100 answers of the champion were that quick, which a busy machine may not be at first."""
+        for _ in range(10):
+            self.ask(400)
+            time.sleep(0.7)
+            told = self.served.ask("GET", "/status", manage=True).json["latency"]
+            quick = told["bounds_s"].index(within_s) + 1
+            counts = [each["counts"] for each in told["answers"]]
+            if sum(sum(each[:quick]) for each in counts) >= 0.99 * sum(map(sum, counts)):
+                return
+
     def look(self, share: float) -> CanaryLooked:
         """Look once the workers have told what they counted."""
         time.sleep(0.7)
@@ -118,7 +129,7 @@ def test_a_shadow_that_fails_is_found_and_nobody_is_harmed(tmp_path: Path) -> No
 
 def test_a_challenger_that_is_slow_is_found_by_its_times(tmp_path: Path) -> None:
     with beside(tmp_path / "here", odds(detours=20)) as here:
-        here.ask(400)
+        here.settle(0.005)
         here.share(0.5)
         found = here.look(0.5)
         for _ in range(6):  # 120 requests will do, and more where both wait for a busy machine
