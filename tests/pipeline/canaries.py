@@ -32,7 +32,7 @@ def odds(*, slope: float = 0.05, start: float = -2.0, fails_at: float | None = N
     """A graph with two classes: who is older says yes more often; the town does nothing.
 
     Within half a year of an age it has no answer, when one is given: far from that age nobody notices. Each detour
-    takes a millisecond or two, and changes nothing.
+    takes a fifth of a millisecond to two, as the machine is, and changes nothing.
     """
     made = Graph()
     age = made.input("age", NUMBER)
